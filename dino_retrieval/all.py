@@ -1,0 +1,6 @@
+"Every public name in one import: `from dino_retrieval.all import *`."
+from dino_retrieval.data import *
+from dino_retrieval.metrics import *
+from dino_retrieval.model import *
+from dino_retrieval.retrieve import *
+from dino_retrieval.train import *
