@@ -195,6 +195,7 @@ class Gallery:
     def build(cls,
         model,            # an `Embedder`
         images,           # `ImageSet`, or a list of paths
+        *,
         tta=('hflip',),   # views beside the plain one
         precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
         progress=True,    # show a bar

@@ -206,6 +206,7 @@ def fit(
     patience=2,       # epochs without a better mAP@10 before stopping
     seed=42,          # of order and views
     out=None,         # run folder: model/, history.csv, config.json
+    *,
     loss=None,        # another loss(embeddings, labels) -> scalar
     workers=None,     # loader processes; None: 0 on a CPU, else up to 8
     precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
@@ -241,8 +242,8 @@ def fit(
         row = dict(epoch=epoch, train_loss=l, active_triplets=active,
                    map_at_10=score(), lr=lr, seconds=round(time.time() - start, 1))
         history.rows.append(row)
-        said = (f'{k} {v:.4g}' for k, v in row.items() if v is not None)
-        if progress: tqdm.write('  '.join(said))
+        if progress: tqdm.write('  '.join(f'{k} {v:.4g}' for k, v in row.items()
+                                          if v is not None and k != 'seconds'))
         top = history.rows[history.best]['map_at_10']
         if not epoch or valid is None or row['map_at_10'] > top:
             history.best, kept = epoch, [p.detach().clone() for p in params]
