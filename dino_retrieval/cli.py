@@ -38,6 +38,7 @@ def _parser(func):
         p.add_argument(flag, help=help.replace('%', '%%'), type=v.annotation, **kw)
     return p
 
+# %% ../nbs/10_cli.ipynb #bf1f923e
 def _is_the_users(e):
     tb = e.__traceback__
     while tb.tb_next: tb = tb.tb_next
@@ -71,6 +72,7 @@ def _load(run, **kw):
     m = Embedder.from_pretrained(folder if folder.is_dir() else run, **kw)
     return m.to('cuda' if torch.cuda.is_available() else 'cpu')
 
+# %% ../nbs/10_cli.ipynb #38dfa0de
 @command
 def dino_train(
     data:str,  # folder with train/<class>/, one of classes, or a CSV/Parquet table
@@ -106,6 +108,7 @@ def dino_train(
           f'{score(h.best):.4f} in epoch {h.best}, which is kept')
     print(f'wrote {out}/model, {out}/history.csv, {out}/config.json')
 
+# %% ../nbs/10_cli.ipynb #52bac580
 @command
 def dino_retrieve(
     run:str,                            # run folder, model folder, Hub name, or tiny
@@ -124,6 +127,7 @@ def dino_retrieve(
     Gallery.build(model, gallery, tta=tta).search(query, k).save(out)
     print(f'{len(query):,} queries against {len(gallery):,} pictures; wrote {out}')
 
+# %% ../nbs/10_cli.ipynb #3d86856f
 @command
 def dino_eval(
     results:str,                            # retrieval_results.json

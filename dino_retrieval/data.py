@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'STUBS', 'unseen', 'demo_data', 'BadImage', 'load_image', 'list_images', 'ImageSet', 'open_data', 'readable',
-           'EvalView', 'TrainView', 'show_images', 'seeded', 'ViewDataset', 'TripletDataset', 'check_classes',
+           'EvalView', 'TrainView', 'show_images', 'seeded', 'ViewDataset', 'check_classes', 'TripletDataset',
            'PKSampler']
 
 # %% ../nbs/00_data.ipynb #e7f7feea
@@ -348,6 +348,21 @@ class ViewDataset(torch.utils.data.Dataset):
         with seeded(self.seed, self.epoch, i, draw): x = self.view(im)
         return x, -1 if label is None else label, i
 
+# %% ../nbs/00_data.ipynb #ff11b4a1
+def check_classes(
+    s:ImageSet,  # labelled pictures
+):
+    "Raise `ValueError` unless there are two classes, one of them with two pictures."
+    if s.labels is None:
+        raise ValueError('training needs labels: one folder a class, or a table')
+    counts = np.unique(s.labels, return_counts=True)[1]
+    if len(counts) < 2:
+        raise ValueError(f"only one class ('{s.classes[s.labels[0]]}'): "
+                         'training needs at least two')
+    if counts.max() < 2:
+        raise ValueError('every class has a single picture: '
+                         'training needs two of a class')
+
 # %% ../nbs/00_data.ipynb #16eb397a
 class TripletDataset(torch.utils.data.Dataset):
     "Item i: (anchor, positive, negative), uint8 (3,h,w); raises if none can be drawn."
@@ -380,20 +395,6 @@ class TripletDataset(torch.utils.data.Dataset):
     def __getitem__(self, i):
         with seeded(self.seed, self.epoch, i):
             return tuple(self.view(load_image(self.s.paths[j])) for j in self.draw(i))
-
-def check_classes(
-    s:ImageSet,  # labelled pictures
-):
-    "Raise `ValueError` unless there are two classes, one of them with two pictures."
-    if s.labels is None:
-        raise ValueError('training needs labels: one folder a class, or a table')
-    counts = np.unique(s.labels, return_counts=True)[1]
-    if len(counts) < 2:
-        raise ValueError(f"only one class ('{s.classes[s.labels[0]]}'): "
-                         'training needs at least two')
-    if counts.max() < 2:
-        raise ValueError('every class has a single picture: '
-                         'training needs two of a class')
 
 # %% ../nbs/00_data.ipynb #55c330ce
 class PKSampler(torch.utils.data.Sampler):

@@ -168,21 +168,22 @@ class Results:
             text = json.dumps(what, indent=1, ensure_ascii=False) + '\n'
             to.write_text(text, encoding='utf-8')
 
-    @classmethod
-    def load(cls,
-        path, # JSON file that `save` wrote
-    )->'Results':
-        "Read results back; without the scores file, bare names and None for scores."
-        path, more = Path(path), Path(path).with_suffix('.scores.json')
-        if not more.exists():
-            rows = json.loads(path.read_text(encoding='utf-8'))
-            return cls([r['samples'] for r in rows], None,
-                       [r['filename'] for r in rows])
-        d = json.loads(more.read_text(encoding='utf-8'))
-        rows = d['queries']
-        scores = np.array([r['scores'] for r in rows], np.float32)
-        return cls([r['paths'] for r in rows], scores, [r['path'] for r in rows],
-                   d['gallery'])
+# %% ../nbs/03_retrieve.ipynb #9723a298
+@patch(cls_method=True)
+def load(cls:Results,
+    path, # JSON file that `save` wrote
+)->Results:
+    "Read results back; without the scores file, bare names and None for scores."
+    path, more = Path(path), Path(path).with_suffix('.scores.json')
+    if not more.exists():
+        rows = json.loads(path.read_text(encoding='utf-8'))
+        return cls([r['samples'] for r in rows], None,
+                   [r['filename'] for r in rows])
+    d = json.loads(more.read_text(encoding='utf-8'))
+    rows = d['queries']
+    scores = np.array([r['scores'] for r in rows], np.float32)
+    return cls([r['paths'] for r in rows], scores, [r['path'] for r in rows],
+               d['gallery'])
 
 # %% ../nbs/03_retrieve.ipynb #a40ee7b0
 class Gallery:
@@ -209,20 +210,22 @@ class Gallery:
         paths = [Path(p) for p in getattr(images, 'paths', images)]
         return cls(model, vectors, [paths[i] for i in at], tta)
 
-    def search(self,
-        queries,          # `ImageSet`, or a list of paths or PIL pictures
-        k=10,             # hits for each
-        precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
-        progress=True,    # show a bar
-    )->Results:
-        "Rank the gallery for each query; raises `BadImage` for one that is unreadable."
-        items = getattr(queries, 'paths', queries)
-        e = embed(self.model, items, self.tta, None, precision, progress)
-        scores, at = topk(e, self.vectors, k)
-        names = [p if isinstance(p, (str, Path)) else f'query_{i}'
-                 for i, p in enumerate(items)]
-        hits = [[self.paths[j] for j in row] for row in at]
-        return Results(hits, scores, names, self.paths)
+# %% ../nbs/03_retrieve.ipynb #7605c991
+@patch
+def search(self:Gallery,
+    queries,          # `ImageSet`, or a list of paths or PIL pictures
+    k=10,             # hits for each
+    precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
+    progress=True,    # show a bar
+)->Results:
+    "Rank the gallery for each query; raises `BadImage` for one that is unreadable."
+    items = getattr(queries, 'paths', queries)
+    e = embed(self.model, items, self.tta, None, precision, progress)
+    scores, at = topk(e, self.vectors, k)
+    names = [p if isinstance(p, (str, Path)) else f'query_{i}'
+             for i, p in enumerate(items)]
+    hits = [[self.paths[j] for j in row] for row in at]
+    return Results(hits, scores, names, self.paths)
 
 # %% ../nbs/03_retrieve.ipynb #fb301674
 @patch

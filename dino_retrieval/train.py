@@ -192,6 +192,32 @@ def _check_train(train):
         warnings.warn(f'{lonely} of {len(counts)} classes have a single training '
                       'picture: they give no anchor and no positive', stacklevel=3)
 
+# %% ../nbs/02_train.ipynb #d1a8ba6f
+def _rows(model, train, valid, epochs, bs, lr, wd, mining, seed, workers, precision,
+          progress, **kw):
+    "A row of the history an epoch; row 0 is the model as it came."
+    dtype, cpu = pick_dtype(model.device, precision), model.device.type == 'cpu'
+    if workers is None: workers = 0 if cpu else min(8, os.cpu_count())
+    loaders = _loaders(train, mining, bs, model.size, seed, workers)
+    params = [p for p in model.parameters() if p.requires_grad]
+    opt = torch.optim.AdamW(params, lr=lr, weight_decay=wd)
+    scale = dtype == torch.float16 and not cpu
+    scaler = torch.amp.GradScaler(model.device.type, enabled=scale)
+    start, loss, active, score = time.time(), None, None, None
+    for epoch in range(epochs + 1):
+        bar = lambda it: progress_bar(it, desc=f'epoch {epoch}/{epochs}', leave=False,
+                                      progress=progress)
+        if epoch: loss, active = _train_epoch(model, loaders(epoch), opt, scaler, bar,
+                                              dtype=dtype, mining=mining, **kw)
+        if valid is not None:
+            e = embed(model, valid, (), precision=precision, progress=False)
+            score = leave_one_out(e, valid.labels)
+        row = dict(epoch=epoch, train_loss=loss, active_triplets=active,
+                   map_at_10=score, lr=lr, seconds=round(time.time() - start, 1))
+        if progress: tqdm.write('  '.join(f'{k} {v:.4g}' for k, v in row.items()
+                                          if v is not None and k != 'seconds'))
+        yield row
+
 # %% ../nbs/02_train.ipynb #c7765185
 def fit(
     model,            # an `Embedder`; trained in place
@@ -217,35 +243,18 @@ def fit(
                   bs=bs, lr=lr, wd=wd, margin=margin, mining=mining, patience=patience,
                   seed=seed, precision=precision)
     _check_settings(mining, epochs, bs, loss)
-    dtype, cpu = pick_dtype(model.device, precision), model.device.type == 'cpu'
     train, valid = readable(train), valid if valid is None else readable(valid)
     _check_train(train)
-    if workers is None: workers = 0 if cpu else min(8, os.cpu_count())
-    loaders = _loaders(train, mining, bs, model.size, seed, workers)
-    params = [p for p in model.parameters() if p.requires_grad]
-    opt = torch.optim.AdamW(params, lr=lr, weight_decay=wd)
-    scale = dtype == torch.float16 and not cpu
-    scaler = torch.amp.GradScaler(model.device.type, enabled=scale)
-    vectors = lambda: embed(model, valid, (), precision=precision, progress=False)
-    score = lambda: None if valid is None else leave_one_out(vectors(), valid.labels)
-    history, start, out = History(), time.time(), out and Path(out)
+    history, out = History(), out and Path(out)
     if out:
         out.mkdir(parents=True, exist_ok=True)
         (out/'config.json').write_text(json.dumps(config, indent=1) + '\n')
-    for epoch in range(epochs + 1):
-        l = active = None
-        if epoch:
-            bar = lambda it: progress_bar(it, desc=f'epoch {epoch}/{epochs}', leave=False,
-                                          progress=progress)
-            l, active = _train_epoch(model, loaders(epoch), opt, scaler, bar, dtype=dtype,
-                                     mining=mining, margin=margin, loss=loss)
-        row = dict(epoch=epoch, train_loss=l, active_triplets=active,
-                   map_at_10=score(), lr=lr, seconds=round(time.time() - start, 1))
+    params = [p for p in model.parameters() if p.requires_grad]
+    for row in _rows(model, train, valid, epochs, bs, lr, wd, mining, seed, workers,
+                     precision, progress, margin=margin, loss=loss):
         history.rows.append(row)
-        if progress: tqdm.write('  '.join(f'{k} {v:.4g}' for k, v in row.items()
-                                          if v is not None and k != 'seconds'))
-        top = history.rows[history.best]['map_at_10']
-        if not epoch or valid is None or row['map_at_10'] > top:
+        epoch, best = row['epoch'], history.rows[history.best]['map_at_10']
+        if not epoch or valid is None or row['map_at_10'] > best:
             history.best, kept = epoch, [p.detach().clone() for p in params]
             if out: model.save_pretrained(out/'model')
         if out: history.save(out/'history.csv')
