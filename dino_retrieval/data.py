@@ -78,7 +78,6 @@ def load_image(
 STUBS = {'BUFR', 'GRIB', 'HDF5', 'MPEG', 'WMF'}  # Pillow knows these but decodes none
 
 def _is_picture(name):
-    Image.init()
     kind = Image.registered_extensions().get(Path(name).suffix.lower())
     return kind in Image.OPEN.keys() - STUBS
 
@@ -309,8 +308,8 @@ def show_images(
     "A grid of pictures."
     import matplotlib.pyplot as plt
     rows = -(-len(images)//columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(columns*size, rows*size*1.15),
-                             squeeze=False)
+    shape = (columns*size, rows*size*1.15)
+    fig, axes = plt.subplots(rows, columns, figsize=shape, squeeze=False)
     for ax in axes.flat: ax.axis('off')
     for i, (ax, im) in enumerate(zip(axes.flat, images)):
         ax.imshow(im)

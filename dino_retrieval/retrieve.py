@@ -204,9 +204,8 @@ class Gallery:
         "Embed a gallery; pictures that cannot be read are named and left out."
         vectors, at, bad = _embed(model, images, tta, None, precision, progress)
         for e in bad: warnings.warn(f'left out: {e}', stacklevel=2)
-        if bad:
-            said = f'{len(bad)} of {len(bad) + len(at)} gallery pictures left out'
-            warnings.warn(said, stacklevel=2)
+        n = len(bad) + len(at)
+        if bad: warnings.warn(f'{len(bad)} of {n} pictures left out', stacklevel=2)
         paths = [Path(p) for p in getattr(images, 'paths', images)]
         return cls(model, vectors, [paths[i] for i in at], tta)
 

@@ -111,27 +111,18 @@ class History:
     def plot(self):
         "Training loss and validation mAP@10 by epoch; a matplotlib figure."
         import matplotlib.pyplot as plt
-        col = lambda name: zip(*[(r['epoch'], r[name]) for r in self.rows
-                                 if r[name] is not None])
-        panels = [n for n in ('train_loss', 'map_at_10')
-                  if any(r[n] is not None for r in self.rows)]
+        col = lambda n: [(r['epoch'], r[n]) for r in self.rows if r[n] is not None]
+        panels = [n for n in ('train_loss', 'map_at_10') if col(n)]
         fig, axes = plt.subplots(1, len(panels), figsize=(2.6*len(panels), 2),
                                  layout='constrained', squeeze=False)
         for ax, name in zip(axes[0], panels):
-            ax.plot(*col(name), marker='.'); ax.set(title=name, xlabel='epoch')
+            ax.plot(*zip(*col(name)), marker='.'); ax.set(title=name, xlabel='epoch')
             ax.axvline(self.best, color='tab:green', alpha=.3, linewidth=4)
             ax.xaxis.get_major_locator().set_params(integer=True)
         plt.close(fig)
         return fig
 
-# %% ../nbs/02_train.ipynb #dcf260b4
-class _Keyed:
-    "The sampler's batches, positions numbered so that repeats get other views."
-    def __init__(self, sampler): self.sampler = sampler
-    def __len__(self): return len(self.sampler)
-    def __iter__(self):
-        yield from ([(i, j) for j, i in enumerate(b)] for b in self.sampler)
-
+# %% ../nbs/02_train.ipynb #9476eb0d
 def _loaders(s, mining, bs, size, seed, workers):
     "A function: epoch -> DataLoader."
     view = TrainView(size)
@@ -150,7 +141,9 @@ def _loaders(s, mining, bs, size, seed, workers):
         sampler = PKSampler(s.labels, p, bs//p, seed)
         def loader(epoch):
             ds.epoch = sampler.epoch = epoch
-            return DataLoader(ds, batch_sampler=_Keyed(sampler), **kw)
+            # positions numbered, so that a repeated picture gets another view
+            keyed = [[(i, j) for j, i in enumerate(batch)] for batch in sampler]
+            return DataLoader(ds, batch_sampler=keyed, **kw)
     return loader
 
 def _batch_loss(model, batch, dtype, mining, margin, loss):
