@@ -75,7 +75,7 @@ def _load(run, **kw):
 # %% ../nbs/10_cli.ipynb #38dfa0de
 @command
 def dino_train(
-    data:str,  # folder with train/<class>/, one of classes, or a CSV/Parquet table
+    data:str,  # folder with train/<class>/, or of class folders, or a CSV/Parquet table
     *,
     out:str,                              # run folder to write
     backbone:str='facebook/dinov2-base',  # Hub name, folder, or tiny
