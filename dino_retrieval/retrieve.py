@@ -80,6 +80,7 @@ def _embed(model, images, tta=('hflip',), batch_size=None, precision='auto',
             at += i; bad += errors; bar.update(len(i) + len(errors))
     return np.concatenate(out), at, bad
 
+# %% ../nbs/03_retrieve.ipynb #2672a2aa
 def embed(
     model,            # an `Embedder`
     images,           # `ImageSet`, or a list of paths or PIL pictures
@@ -108,6 +109,7 @@ def _candidates(q, gallery, c, block):
         at = at.gather(1, j)
     return best, at
 
+# %% ../nbs/03_retrieve.ipynb #82a731f6
 def check_k(
     k, # hits wanted
     n, # pictures there are
