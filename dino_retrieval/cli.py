@@ -27,15 +27,11 @@ def _parser(func):
     p = argparse.ArgumentParser(prog=name, description=func.__doc__, allow_abbrev=False)
     p.error = lambda message: p.exit(2, f'{name}: {message}; see {name} --help\n')
     for k, v in inspect.signature(func).parameters.items():
-        help, required = doc[k], v.default is v.empty
-        if not required and v.default not in (None, False):
-            shown = v.default
-            if isinstance(shown, tuple): shown = ','.join(map(str, shown))
-            help += f' (default: {shown})'
+        help, required = doc[k].replace('%', '%%'), v.default is v.empty
+        if not required and v.default is not None: help += ' (default: %(default)s)'
         is_flag = v.kind is v.KEYWORD_ONLY
-        flag = f'--{k}' if is_flag else k
         kw = dict(required=required, default=v.default) if is_flag else {}
-        p.add_argument(flag, help=help.replace('%', '%%'), type=v.annotation, **kw)
+        p.add_argument(f'--{k}' if is_flag else k, help=help, type=v.annotation, **kw)
     return p
 
 # %% ../nbs/10_cli.ipynb #bf1f923e
@@ -87,7 +83,7 @@ def dino_train(
     val_split:float=.2,                   # share of each class that selects the epoch
     mining:str='semihard',                # random, semihard, hard or all
     size:int=None,                        # pixels a side (default: the backbone's own)
-    trainable:numbers=(10, 11),           # blocks that train
+    trainable:numbers='10,11',            # blocks that train
     patience:int=2,                       # epochs without improvement before stopping
     seed:int=42,                          # of split, order and views
     precision:str='auto',                 # auto, fp32, bf16 or fp16
@@ -103,9 +99,8 @@ def dino_train(
     model = _load(backbone, trainable_layers=trainable, size=size)
     h = fit(model, train, valid, epochs, bs, lr, wd, margin, mining, patience, seed,
             out, precision=precision)
-    score = lambda i: h.rows[i]['map_at_10']
-    print(f'validation mAP@10: {score(0):.4f} frozen, '
-          f'{score(h.best):.4f} in epoch {h.best}, which is kept')
+    frozen, kept = (h.rows[i]['map_at_10'] for i in (0, h.best))
+    print(f'validation mAP@10: {frozen:.4f} frozen, {kept:.4f} in epoch {h.best}, kept')
     print(f'wrote {out}/model, {out}/history.csv, {out}/config.json')
 
 # %% ../nbs/10_cli.ipynb #52bac580
@@ -133,7 +128,7 @@ def dino_eval(
     results:str,                            # retrieval_results.json
     *,
     truth:str='prefix',  # prefix (number before the first _), or a CSV with file,label
-    ks:numbers=(1, 2, 3, 4, 5, 7, 10),      # ranks to report
+    ks:numbers='1,2,3,4,5,7,10',            # ranks to report
     ap:str='min',                           # convention of AP@k: min, hits or total
     vs:str=None,                            # other results on the same queries
     json:str=None,                          # file for the table and values by query

@@ -23,7 +23,7 @@ def _ranks(rel, k):
 def _relevant(rel, total):
     return np.asarray(rel).sum(1) if total is None else np.asarray(total)
 
-NORMS = ('min', 'hits', 'total')
+NORMS = dict(min='min(k, relevant)', hits='the hits within k', total='all relevant')
 
 def ap_at_k(
     rel,        # (q,m) bool, best first
@@ -90,9 +90,9 @@ def bootstrap(
     "Means of the columns over queries drawn with replacement (Efron 1979)."
     rng, q = np.random.default_rng(seed), len(values)
     chunk = max(1, 10_000_000//q)
+    sizes = [min(chunk, rounds - i) for i in range(0, rounds, chunk)]
     draw = lambda n: rng.multinomial(q, np.full(q, 1/q), n) @ values/q
-    return np.concatenate([draw(min(chunk, rounds - i))
-                           for i in range(0, rounds, chunk)])
+    return np.concatenate([draw(n) for n in sizes])
 
 class Table(list):
     "Rows of {metric, k, value, low, high} and perhaps p; k across, metrics down."
@@ -113,17 +113,19 @@ class Table(list):
         return '\n'.join(lines)
     __repr__ = __str__
 
-def _table(names, values, ci, seed, p=False):
-    "A `Table` of the means of the columns `values` (q,c), named (metric, k)."
-    means, boot = values.mean(0), bootstrap(values, seed)
+def _table(per_query, ci, seed, p=False):
+    "A `Table` of the means of the (q,) values named 'metric@k'."
+    values = np.stack(list(per_query.values()), 1)
+    boot = bootstrap(values, seed)
     low, high = np.quantile(boot, [(1 - ci)/2, (1 + ci)/2], axis=0)
-    columns = zip(names, means.tolist(), low.tolist(), high.tolist())
-    rows = [dict(metric=m, k=k, value=v, low=l, high=h) for (m, k), v, l, h in columns]
-    if p:
-        below, above = (boot <= 0).sum(0), (boot >= 0).sum(0)
-        tail = (np.minimum(below, above) + 1)/(len(boot) + 1)
-        for r, t in zip(rows, tail): r['p'] = min(1., 2*float(t))
-    return Table(rows)
+    tail = np.minimum((boot <= 0).sum(0), (boot >= 0).sum(0)) + 1
+    rows = Table()
+    columns = zip(per_query, *(x.tolist() for x in (values.mean(0), low, high, tail)))
+    for name, value, l, h, t in columns:
+        m, k = name.split('@')
+        rows.append(dict(metric=m, k=int(k), value=value, low=l, high=h))
+        if p: rows[-1]['p'] = min(1., 2*t/(len(boot) + 1))
+    return rows
 
 # %% ../nbs/04_metrics.ipynb #f60890c8
 def by_prefix(
@@ -132,9 +134,8 @@ def by_prefix(
     "The class number before the first underscore; raises `ValueError` without one."
     head, sep, _ = name.partition('_')
     if not (sep and head.isdecimal()):
-        raise ValueError(f"'{name}' does not start with a class number and an "
-                         "underscore, as in '12_Apple_003.jpg'; rename it, or name a "
-                         'CSV with the columns file,label as the truth')
+        raise ValueError(f"'{name}' does not start with a class number and an underscore "
+                         '(12_Apple_003.jpg): rename it, or give a file,label CSV')
     return int(head)
 
 def _read_truth(path):
@@ -171,8 +172,7 @@ def _read_results(results):
         queries = [r['filename'] for r in results]
         return queries, [r['samples'] for r in results], gallery
     except (TypeError, KeyError):
-        raise ValueError('results must be a list of '
-                         '{"filename": ..., "samples": [...]}') from None
+        raise ValueError('results must be a list of {"filename", "samples"}') from None
 
 def _read_json(path):
     if not path.is_file():
@@ -186,10 +186,10 @@ def _hits(queries, samples, k, label):
     short = [(q, len(s)) for q, s in zip(queries, samples) if len(s) < k]
     if short:
         q, n = short[0]
-        raise ValueError(f"query '{q}' has {n} samples: choose ks up to that "
-                         f'({len(short)} such queries)')
-    return np.array([[label[s] == label[q] for s in row[:k]]
-                     for q, row in zip(queries, samples)])
+        raise ValueError(f"{len(short)} queries have too few samples, '{q}' only {n}: "
+                         'choose ks up to that')
+    pairs = zip(queries, samples)
+    return np.array([[label[s] == label[q] for s in row[:k]] for q, row in pairs])
 
 def _totals(queries, label, gallery, truth):
     "Relevant pictures of each query, or None if the gallery is unknown."
@@ -224,9 +224,8 @@ def evaluate(
     label = _label({*queries, *(s for row in samples for s in row)}, truth, where)
     rel = _hits(queries, samples, max(ks), label)
     total = _totals(queries, label, gallery, truth)
-    over = dict(min='min(k, relevant)', hits='the hits within k', total='all relevant')
-    notes = [f'{len(queries)} queries; AP over {over.get(ap)}'
-             f'; below each number its {ci:.0%} bootstrap interval']
+    notes = [f'{len(queries)} queries; AP over {NORMS.get(ap)}; '
+             f'below each number its {ci:.0%} bootstrap interval']
     if total is None and ap != 'hits':
         if ap == 'total':
             raise ValueError("ap='total' needs the gallery: keep the .scores.json "
@@ -240,9 +239,7 @@ def evaluate(
                    P=lambda k: precision_at_k(rel, k),
                    Acc=lambda k: accuracy_at_k(rel, k))
     per_query = {f'{name}@{k}': f(k) for name, f in metrics.items() for k in ks}
-    names = [(n.split('@')[0], int(n.split('@')[1])) for n in per_query]
-    table = _table(names, np.stack(list(per_query.values()), 1), ci, seed)
-    return Report(queries, per_query, table, notes)
+    return Report(queries, per_query, _table(per_query, ci, seed), notes)
 
 # %% ../nbs/04_metrics.ipynb #540e8a1d
 @patch
@@ -250,9 +247,8 @@ def to_json(self:Report,
     path,  # JSON file
 ):
     "Write the table, the notes and the values of every query."
-    per_query = {n: v.tolist() for n, v in self.per_query.items()}
-    d = dict(table=list(self.table), notes=self.notes, queries=self.queries,
-             per_query=per_query)
+    d = dict(table=self.table, notes=self.notes, queries=self.queries,
+             per_query={n: v.tolist() for n, v in self.per_query.items()})
     Path(path).write_text(json.dumps(d, indent=1) + '\n', encoding='utf-8')
 
 @patch
@@ -276,7 +272,5 @@ def compare(
     "Paired bootstrap of the difference; raises where the queries differ."
     if report_a.queries != report_b.queries:
         raise ValueError('the two results answer different queries')
-    names = [n for n in report_a.per_query if n in report_b.per_query]
-    diff = np.stack([report_a.per_query[n] - report_b.per_query[n] for n in names], 1)
-    keys = [(n.split('@')[0], int(n.split('@')[1])) for n in names]
-    return _table(keys, diff, .95, seed, p=True)
+    a, b = report_a.per_query, report_b.per_query
+    return _table({n: a[n] - b[n] for n in a if n in b}, .95, seed, p=True)

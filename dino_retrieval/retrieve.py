@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from fastcore.basics import patch
+from fastcore.basics import chunked, patch
+from fastcore.meta import delegates
 from tqdm.auto import tqdm
 
 from .data import BadImage, EvalView, ImageSet, load_image, show_images
-from .model import autocast, pick_dtype
+from .model import pick_dtype
 
 # %% ../nbs/03_retrieve.ipynb #dfb56cae
 def _view_of(item, view):
@@ -35,17 +36,6 @@ def _read_ahead(items, view, ahead):
             if len(waiting) > ahead: yield waiting.popleft().result()
         while waiting: yield waiting.popleft().result()
 
-def _batches(items, view, size):
-    "Batches of (views, positions, errors)."
-    xs, at, bad = [], [], []
-    for i, x in enumerate(_read_ahead(items, view, 2*size)):
-        if isinstance(x, BadImage): bad.append(x)
-        else: xs.append(x); at.append(i)
-        if len(xs) + len(bad) == size:
-            yield xs, at, bad
-            xs, at, bad = [], [], []
-    if xs or bad: yield xs, at, bad
-
 # %% ../nbs/03_retrieve.ipynb #a6125342
 def progress_bar(
     *args,         # of tqdm
@@ -56,29 +46,10 @@ def progress_bar(
     return tqdm(*args, disable=not progress or 'TQDM_DISABLE' in os.environ, **kwargs)
 
 def _flips(tta):
-    if tta in (None, 'none'): tta = ()
-    tta = (tta,) if isinstance(tta, str) else tuple(tta)
+    tta = () if tta in (None, 'none') else (tta,) if isinstance(tta, str) else tuple(tta)
     if set(tta) - {'hflip'}:
         raise ValueError(f"tta='{','.join(tta)}': choose hflip or none")
     return (False, True) if tta else (False,)
-
-def _embed(model, images, tta=('hflip',), batch_size=None, precision='auto',
-           progress=True):
-    "Vectors of the readable pictures, their positions, and the errors of the rest."
-    items, flips = getattr(images, 'paths', images), _flips(tta)
-    dtype = pick_dtype(model.device, precision)
-    size = batch_size or (64 if model.device.type == 'cuda' else 8)
-    out, at, bad = [np.empty((0, model.dim), np.float32)], [], []
-    bar = progress_bar(total=len(items), desc='embed', unit='picture', progress=progress)
-    model.eval()
-    with torch.inference_mode(), autocast(model.device, dtype), bar:
-        for xs, i, errors in _batches(items, EvalView(model.size, model.resize), size):
-            if xs:
-                x = model.normalize(torch.stack(xs))
-                e = sum(model(x.flip(-1) if f else x) for f in flips)
-                out.append(F.normalize(e, dim=1).cpu().numpy())
-            at += i; bad += errors; bar.update(len(i) + len(errors))
-    return np.concatenate(out), at, bad
 
 # %% ../nbs/03_retrieve.ipynb #2672a2aa
 def embed(
@@ -88,11 +59,29 @@ def embed(
     batch_size=None,  # pictures in a forward; None: 64 on CUDA, 8 on a CPU
     precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
     progress=True,    # show a bar
+    bad=None,         # list that takes the errors of unreadable pictures, left out then
 )->np.ndarray:        # (n,d) float32 of unit length
-    "Embed pictures; raises `BadImage` for one that cannot be read."
-    e, _, bad = _embed(model, images, tta, batch_size, precision, progress)
-    if bad: raise bad[0]
-    return e
+    "Embed pictures; without `bad` raises `BadImage` for one that cannot be read."
+    items, flips = getattr(images, 'paths', images), _flips(tta)
+    dtype = pick_dtype(model.device, precision)
+    size = batch_size or (64 if model.device.type == 'cuda' else 8)
+    views = _read_ahead(items, EvalView(model.size, model.resize), 2*size)
+    out = [np.empty((0, model.dim), np.float32)]
+    bar = progress_bar(total=len(items), desc='embed', unit='picture', progress=progress)
+    model.eval()
+    mixed = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
+    with torch.inference_mode(), mixed, bar:
+        for batch in chunked(views, size):
+            errors = [x for x in batch if isinstance(x, BadImage)]
+            if errors and bad is None: raise errors[0]
+            if errors: bad += errors
+            xs = [x for x in batch if torch.is_tensor(x)]
+            if xs:
+                x = model.normalize(torch.stack(xs))
+                e = sum(model(x.flip(-1) if f else x) for f in flips)
+                out.append(F.normalize(e, dim=1).cpu().numpy())
+            bar.update(len(batch))
+    return np.concatenate(out)
 
 # %% ../nbs/03_retrieve.ipynb #fbfc26db
 def _score(q, g):
@@ -109,15 +98,11 @@ def _candidates(q, gallery, c, block):
         at = at.gather(1, j)
     return best, at
 
-# %% ../nbs/03_retrieve.ipynb #82a731f6
-def check_k(
-    k, # hits wanted
-    n, # pictures there are
-):
-    "Raise `ValueError` unless 1 <= k <= n."
+# %% ../nbs/03_retrieve.ipynb #0000a0d0
+def check_k(k, n):
+    "Raise `ValueError` unless k hits can be had from n pictures."
     if not 1 <= k <= n:
-        raise ValueError(f'k={k}: the gallery holds {n} pictures; '
-                         f'choose k from 1 to {n}')
+        raise ValueError(f'k={k}: the gallery holds {n} pictures; choose k from 1 to {n}')
 
 def topk(
     queries,    # (m,d) of unit length
@@ -126,10 +111,9 @@ def topk(
     block=8192, # gallery rows in one product
 )->tuple:       # scores (m,k) float32, indices (m,k) int64; best first
     "Exact search by cosine, ties by lower index; raises where k exceeds the gallery."
-    tensor = lambda x: torch.as_tensor(x, dtype=torch.float32)
-    queries, gallery = tensor(queries), tensor(gallery)
-    n = len(gallery)
-    check_k(k, n)
+    queries, gallery = (torch.as_tensor(x, dtype=torch.float32)
+                        for x in (queries, gallery))
+    check_k(k, n := len(gallery))
     scores, indices = [], []
     for q in queries.split(1024):
         rough, at = _candidates(q, gallery, min(n, k + 10), block)
@@ -161,11 +145,9 @@ class Results:
         rows = [dict(filename=self.query_paths[i].name,
                      samples=[p.name for p in self.paths[i]]) for i in order]
         names = None if self.gallery is None else [Path(p).name for p in self.gallery]
-        queries = [dict(path=str(self.query_paths[i]),
-                        paths=[str(p) for p in self.paths[i]],
-                        scores=[round(float(s), 6) for s in self.scores[i]])
-                   for i in order]
-        more = dict(gallery=names, queries=queries)
+        more = dict(gallery=names, queries=[
+            dict(path=str(self.query_paths[i]), paths=[str(p) for p in self.paths[i]],
+                 scores=[round(float(s), 6) for s in self.scores[i]]) for i in order])
         for to, what in ((path, rows), (path.with_suffix('.scores.json'), more)):
             text = json.dumps(what, indent=1, ensure_ascii=False) + '\n'
             to.write_text(text, encoding='utf-8')
@@ -177,15 +159,11 @@ def load(cls:Results,
 )->Results:
     "Read results back; without the scores file, bare names and None for scores."
     path, more = Path(path), Path(path).with_suffix('.scores.json')
-    if not more.exists():
-        rows = json.loads(path.read_text(encoding='utf-8'))
-        return cls([r['samples'] for r in rows], None,
-                   [r['filename'] for r in rows])
-    d = json.loads(more.read_text(encoding='utf-8'))
-    rows = d['queries']
-    scores = np.array([r['scores'] for r in rows], np.float32)
-    return cls([r['paths'] for r in rows], scores, [r['path'] for r in rows],
-               d['gallery'])
+    d = json.loads((more if more.exists() else path).read_text(encoding='utf-8'))
+    col = lambda rows, name: [r[name] for r in rows]
+    if isinstance(d, list): return cls(col(d, 'samples'), None, col(d, 'filename'))
+    rows, scores = d['queries'], np.array(col(d['queries'], 'scores'), np.float32)
+    return cls(col(rows, 'paths'), scores, col(rows, 'path'), d['gallery'])
 
 # %% ../nbs/03_retrieve.ipynb #a40ee7b0
 class Gallery:
@@ -195,36 +173,35 @@ class Gallery:
     def __len__(self): return len(self.paths)
 
     @classmethod
+    @delegates(embed, but=['bad'])
     def build(cls,
         model,            # an `Embedder`
         images,           # `ImageSet`, or a list of paths
         *,
         tta=('hflip',),   # views beside the plain one
-        precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
-        progress=True,    # show a bar
+        **kwargs,
     )->'Gallery':
         "Embed a gallery; pictures that cannot be read are named and left out."
-        vectors, at, bad = _embed(model, images, tta, None, precision, progress)
+        paths, bad = [Path(p) for p in getattr(images, 'paths', images)], []
+        vectors = embed(model, paths, tta, bad=bad, **kwargs)
         for e in bad: warnings.warn(f'left out: {e}', stacklevel=2)
-        n = len(bad) + len(at)
+        lost, n = {e.path for e in bad}, len(paths)
         if bad: warnings.warn(f'{len(bad)} of {n} pictures left out', stacklevel=2)
-        paths = [Path(p) for p in getattr(images, 'paths', images)]
-        return cls(model, vectors, [paths[i] for i in at], tta)
+        return cls(model, vectors, [p for p in paths if p not in lost], tta)
 
 # %% ../nbs/03_retrieve.ipynb #7605c991
 @patch
+@delegates(embed, but=['bad', 'tta'])
 def search(self:Gallery,
     queries,          # `ImageSet`, or a list of paths or PIL pictures
     k=10,             # hits for each
-    precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
-    progress=True,    # show a bar
+    **kwargs,
 )->Results:
     "Rank the gallery for each query; raises `BadImage` for one that is unreadable."
     items = getattr(queries, 'paths', queries)
-    e = embed(self.model, items, self.tta, None, precision, progress)
-    scores, at = topk(e, self.vectors, k)
-    names = [p if isinstance(p, (str, Path)) else f'query_{i}'
-             for i, p in enumerate(items)]
+    scores, at = topk(embed(self.model, items, self.tta, **kwargs), self.vectors, k)
+    is_path = lambda p: isinstance(p, (str, Path))
+    names = [p if is_path(p) else f'query_{i}' for i, p in enumerate(items)]
     hits = [[self.paths[j] for j in row] for row in at]
     return Results(hits, scores, names, self.paths)
 

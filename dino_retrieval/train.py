@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from .data import (PKSampler, TrainView, TripletDataset, ViewDataset,
                                  check_classes, readable)
 from .metrics import ap_at_k
-from .model import autocast, pick_dtype
+from .model import pick_dtype
 from .retrieve import embed, progress_bar, topk
 
 # %% ../nbs/02_train.ipynb #847bd7ad
@@ -85,9 +85,8 @@ def leave_one_out(
     _, at, counts = np.unique(labels, return_inverse=True, return_counts=True)
     n, total = len(labels), counts[at] - 1
     if not total.any():
-        raise ValueError('the validation part has one picture of each class, so '
-                         'nothing can be found in it: '
-                         'raise val_split, to 0.4 for example')
+        raise ValueError('the validation part has one picture of each class, so nothing '
+                         'can be found in it: raise val_split, to 0.4 for example')
     k = min(k, n - 1)
     _, at = topk(e, e, k + 1)
     other = at != np.arange(n)[:, None]
@@ -149,7 +148,8 @@ def _loaders(s, mining, bs, size, seed, workers):
 def _batch_loss(model, batch, dtype, mining, margin, loss):
     "Loss of one batch and its share of active triplets (None with the user's loss)."
     x = torch.cat(batch) if mining == 'random' else batch[0]
-    with autocast(model.device, dtype): e = model(model.normalize(x))
+    mixed = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
+    with mixed: e = model(model.normalize(x))
     if mining == 'random': return triplet_loss(*e.chunk(3), margin)   # float32, as below
     y, ids = (t.to(model.device) for t in batch[1:])
     return (loss(e, y), None) if loss else mined_loss(e, y, mining, margin, ids)
@@ -171,17 +171,14 @@ def _check_settings(mining, epochs, bs, loss):
     if mining not in ('random', *MINERS):
         raise ValueError(f"mining='{mining}': choose random, {', '.join(MINERS)}")
     if loss and mining == 'random':
-        raise ValueError('a loss of your own needs batches of classes: '
-                         'mining must not be random')
+        raise ValueError('a loss of your own needs another mining than random')
     if epochs < 0 or bs < 4:
-        raise ValueError(f'epochs={epochs}, bs={bs}: '
-                         'epochs must be 0 or more, bs 4 or more')
+        raise ValueError(f'epochs={epochs}, bs={bs}: use epochs >= 0 and bs >= 4')
 
 def _check_train(train):
     check_classes(train)
     counts = np.unique(train.labels, return_counts=True)[1]
-    lonely = int((counts == 1).sum())
-    if lonely:
+    if lonely := int((counts == 1).sum()):
         warnings.warn(f'{lonely} of {len(counts)} classes have a single training '
                       'picture: they give no anchor and no positive', stacklevel=3)
 
