@@ -11,10 +11,12 @@ __all__ = ['DEMO', 'STUBS', 'SUFFIXES', 'unseen', 'demo_data', 'BadImage', 'load
 import csv, os, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from fastcore.basics import patch
 from PIL import Image, ImageOps
 
@@ -57,13 +59,15 @@ class BadImage(ValueError):
     def __reduce__(self): return BadImage, (self.path, self.reason)
 
 def load_image(
-    path,  # file of any type that Pillow reads
-)->Image.Image: # RGB, upright
+    path,         # file of any type that Pillow reads
+    shorter=None, # shorter side that is needed, pixels: larger JPEGs may come smaller
+)->Image.Image:   # RGB, upright
     "Read a picture upright and in RGB; raises `BadImage`."
     path = Path(path)
     if not path.is_file(): raise BadImage(path, 'there is no such file')
     try:
         with Image.open(path) as im:
+            if shorter: im.draft(None, (2*shorter, 2*shorter))
             im = ImageOps.exif_transpose(im)
             if im.has_transparency_data:
                 im = im.convert('RGBA')
@@ -253,23 +257,47 @@ def _only(self:ImageSet, idx):
     s = self.subset(idx)
     return self._named(s.paths, [self.classes[c] for c in s.labels])
 
-# %% ../nbs/00_data.ipynb #4bf4098f
-def _to_bytes(im): return torch.from_numpy(np.array(im)).permute(2, 0, 1).contiguous()
+# %% ../nbs/00_data.ipynb #71280e6b
+@cache
+def _torchvision():
+    "The decoder of torchvision, or None where it is absent or does not fit this torch."
+    try:
+        from torchvision.io import ImageReadMode, decode_image, read_file
+        return lambda path: decode_image(read_file(str(path)), ImageReadMode.RGB,
+                                         apply_exif_orientation=True)
+    except (ImportError, RuntimeError): return None
+
+def _jpeg(path, shorter):
+    "A JPEG as uint8 (3,h,w), or None: no torchvision, another kind, large, or broken."
+    if not _torchvision(): return None
+    try:
+        with Image.open(path) as im:
+            large = min(im.size) >= 4*shorter      # then decoding at a half is faster
+            plain = im.format == 'JPEG' and im.mode in ('L', 'RGB')
+        return _torchvision()(path) if plain and not large else None
+    except (OSError, RuntimeError, ValueError): return None      # Pillow says what it is
 
 class EvalView:
-    "Resize the shorter side, cut the centre: a PIL picture to uint8 (3,size,size)."
+    "Resize the shorter side, cut the centre: picture or bytes to uint8 (3,size,size)."
     def __init__(self,
         size=224,     # side of the square, pixels
         resize=None,  # shorter side before the cut, pixels; None: size*256/224
     ): self.size, self.resize = size, resize or round(size*256/224)
 
     def __call__(self, im):
-        w, h = im.size
-        short = min(w, h)
-        w, h = int(self.resize*w/short), int(self.resize*h/short)
-        l, t = (w - self.size)//2, (h - self.size)//2
-        im = im.resize((w, h), Image.BICUBIC)
-        return _to_bytes(im.crop((l, t, l + self.size, t + self.size)))
+        x = im if torch.is_tensor(im) else torch.from_numpy(np.array(im)).permute(2, 0, 1)
+        n, (h, w) = self.size, x.shape[1:]
+        h, w = (int(self.resize*side/min(h, w)) for side in (h, w))
+        x = F.interpolate(x[None], (h, w), mode='bicubic', antialias=True)[0]
+        t, l = (h - n)//2, (w - n)//2
+        return x[:, t:t + n, l:l + n].contiguous()
+
+    def read(self,
+        path,  # picture file
+    ):         # uint8 (3,size,size)
+        "The view of a file, by the fastest decoder at hand; raises `BadImage`."
+        x = _jpeg(path, self.resize)
+        return self(load_image(path, self.resize) if x is None else x)
 
 # %% ../nbs/00_data.ipynb #084917fa
 class TrainView:
@@ -279,7 +307,9 @@ class TrainView:
         scale=(.3, 1.),   # share of the area that is kept
         ratio=(3/4, 4/3), # width to height of the cut
         flip=.5,          # probability of mirroring
-    ): self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
+    ):
+        self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
+        self.shorter = round(size/scale[0]**.5)   # of the picture, for the smallest cut
 
     def __call__(self, im):
         u = torch.rand(5).tolist()
@@ -288,7 +318,8 @@ class TrainView:
         w, h = min((area*ratio)**.5, im.width), min((area/ratio)**.5, im.height)
         l, t = (im.width - w)*u[2], (im.height - h)*u[3]
         im = im.resize((self.size, self.size), Image.BICUBIC, box=(l, t, l + w, t + h))
-        return _to_bytes(ImageOps.mirror(im) if u[4] < self.flip else im)
+        im = ImageOps.mirror(im) if u[4] < self.flip else im
+        return torch.from_numpy(np.array(im)).permute(2, 0, 1).contiguous()
 
 # %% ../nbs/00_data.ipynb #0da04740
 def show_images(
@@ -336,9 +367,10 @@ class ViewDataset(torch.utils.data.Dataset):
 
     def __getitem__(self, key):
         i, draw = key if isinstance(key, tuple) else (key, 0)
-        im, label = self.s[i]
+        label = -1 if self.s.labels is None else int(self.s.labels[i])
+        im = load_image(self.s.paths[i], getattr(self.view, 'shorter', None))
         with seeded(self.seed, self.epoch, i, draw): x = self.view(im)
-        return x, -1 if label is None else label, i
+        return x, label, i
 
 # %% ../nbs/00_data.ipynb #ff11b4a1
 def check_classes(
@@ -382,7 +414,9 @@ class TripletDataset(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         with seeded(self.seed, self.epoch, i):
-            return tuple(self.view(load_image(self.s.paths[j])) for j in self._draw(i))
+            shorter = getattr(self.view, 'shorter', None)
+            files = [self.s.paths[j] for j in self._draw(i)]
+            return tuple(self.view(load_image(p, shorter)) for p in files)
 
 # %% ../nbs/00_data.ipynb #55c330ce
 class PKSampler(torch.utils.data.Sampler):

@@ -19,17 +19,16 @@ from fastcore.meta import delegates
 from tqdm.auto import tqdm
 
 from .data import BadImage, EvalView, ImageSet, load_image, show_images
-from .model import pick_dtype
 
 # %% ../nbs/03_retrieve.ipynb #dfb56cae
 def _view_of(item, view):
     is_path = isinstance(item, (str, Path))
-    try: return view(load_image(item) if is_path else item.convert('RGB'))
+    try: return view.read(item) if is_path else view(item.convert('RGB'))
     except BadImage as e: return e
 
 def _read_ahead(items, view, ahead):
     "Views of the items, in order, decoded by threads up to `ahead` items early."
-    with ThreadPoolExecutor(os.cpu_count()) as ex:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as ex:
         waiting = deque()
         for item in items:
             waiting.append(ex.submit(_view_of, item, view))
@@ -56,29 +55,28 @@ def embed(
     model,            # an `Embedder`
     images,           # `ImageSet`, or a list of paths or PIL pictures
     tta=('hflip',),   # views beside the plain one: ('hflip',) or ()
-    batch_size=None,  # pictures in a forward; None: 64 on CUDA, 8 on a CPU
+    batch_size=None,  # pictures in a forward; None: 64 on CUDA, 32 on a CPU
     precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
     progress=True,    # show a bar
     bad=None,         # list that takes the errors of unreadable pictures, left out then
 )->np.ndarray:        # (n,d) float32 of unit length
     "Embed pictures; without `bad` raises `BadImage` for one that cannot be read."
     items, flips = getattr(images, 'paths', images), _flips(tta)
-    dtype = pick_dtype(model.device, precision)
-    size = batch_size or (64 if model.device.type == 'cuda' else 8)
+    encode, cuda = model.frozen(precision), model.device.type == 'cuda'
+    size = batch_size or (64 if cuda else 32)
     views = _read_ahead(items, EvalView(model.size, model.resize), 2*size)
     out = [np.empty((0, model.dim), np.float32)]
     bar = progress_bar(total=len(items), desc='embed', unit='picture', progress=progress)
-    model.eval()
-    mixed = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
-    with torch.inference_mode(), mixed, bar:
+    with bar:
         for batch in chunked(views, size):
             errors = [x for x in batch if isinstance(x, BadImage)]
             if errors and bad is None: raise errors[0]
             if errors: bad += errors
             xs = [x for x in batch if torch.is_tensor(x)]
             if xs:
-                x = model.normalize(torch.stack(xs))
-                e = sum(model(x.flip(-1) if f else x) for f in flips)
+                x = torch.stack(xs)
+                x = model.normalize(x.pin_memory() if cuda else x)
+                e = sum(encode(x.flip(-1) if f else x) for f in flips)
                 out.append(F.normalize(e, dim=1).cpu().numpy())
             bar.update(len(batch))
     return np.concatenate(out)

@@ -208,6 +208,19 @@ def _rows(model, train, valid, epochs, bs, lr, wd, mining, seed, workers, precis
                                           if v is not None and k != 'seconds'))
         yield row
 
+# %% ../nbs/02_train.ipynb #f233f674
+def _notes(train, valid, config, history):
+    "Markdown for the model card: data, recipe, and the score before and after."
+    held = '' if valid is None else f', {len(valid):,} to validate'
+    n, classes = len(train), len(train.classes)
+    lines = [f'Trained on {n:,} pictures of {classes:,} classes{held}.']
+    if valid is not None:
+        frozen, kept = (history.rows[i]['map_at_10'] for i in (0, history.best))
+        lines.append(f'Validation mAP@10 (each picture against the rest): {frozen:.4f} '
+                     f'frozen, {kept:.4f} after epoch {history.best}, which is this one.')
+    rows = [f'| {k} | {v} |' for k, v in config.items() if k not in ('backbone', 'size')]
+    return '\n\n'.join([*lines, '\n'.join(['| setting | value |', '|---|---|', *rows])])
+
 # %% ../nbs/02_train.ipynb #c7765185
 def fit(
     model,            # an `Embedder`; trained in place
@@ -246,7 +259,8 @@ def fit(
         epoch, best = row['epoch'], history.rows[history.best]['map_at_10']
         if not epoch or valid is None or row['map_at_10'] > best:
             history.best, kept = epoch, [p.detach().clone() for p in params]
-            if out: model.save_pretrained(out/'model')
+            notes = _notes(train, valid, config, history)
+            if out: model.save_pretrained(out/'model', notes)
         if out: history.save(out/'history.csv')
         if valid is not None and epoch - history.best >= max(patience, 1): break
     with torch.no_grad():
