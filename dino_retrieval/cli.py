@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['numbers', 'command', 'dino_train', 'dino_retrieve', 'dino_eval', 'dino_demo']
 
-# %% ../nbs/10_cli.ipynb #b50ac55a
-import argparse, inspect, sys, warnings
+# %% ../nbs/10_cli.ipynb #fdf785d0
+import argparse, inspect, os, sys, warnings
 from functools import wraps
 from pathlib import Path
 
@@ -28,10 +28,12 @@ def _parser(func):
     p.error = lambda message: p.exit(2, f'{name}: {message}; see {name} --help\n')
     for k, v in inspect.signature(func).parameters.items():
         help, required = doc[k].replace('%', '%%'), v.default is v.empty
-        if not required and v.default is not None: help += ' (default: %(default)s)'
-        is_flag = v.kind is v.KEYWORD_ONLY
-        kw = dict(required=required, default=v.default) if is_flag else {}
-        p.add_argument(f'--{k}' if is_flag else k, help=help, type=v.annotation, **kw)
+        is_flag, switch = v.kind is v.KEYWORD_ONLY, v.annotation is bool
+        if not required and not switch and v.default is not None:
+            help += ' (default: %(default)s)'
+        kw = dict(action='store_true') if switch else dict(type=v.annotation)
+        if is_flag and not switch: kw.update(required=required, default=v.default)
+        p.add_argument(f'--{k}' if is_flag else k, help=help, **kw)
     return p
 
 # %% ../nbs/10_cli.ipynb #bf1f923e
@@ -56,7 +58,8 @@ def command(
             except Exception as e:
                 if not _is_the_users(e): raise
                 p.exit(2, f'{func.__name__}: {e}\n')
-            except KeyboardInterrupt: p.exit(130, f'{func.__name__}: stopped\n')
+            except KeyboardInterrupt as e:
+                p.exit(130, f"{func.__name__}: {e or 'stopped'}\n")
     return run
 
 # %% ../nbs/10_cli.ipynb #12ac6772
@@ -66,7 +69,8 @@ def _load(run, **kw):
     from dino_retrieval.model import Embedder
     folder = Path(run)/'model'
     m = Embedder.from_pretrained(folder if folder.is_dir() else run, **kw)
-    return m.to('cuda' if torch.cuda.is_available() else 'cpu')
+    if not torch.cuda.is_available(): return m
+    return m.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
 
 # %% ../nbs/10_cli.ipynb #38dfa0de
 @command
@@ -87,6 +91,10 @@ def dino_train(
     patience:int=2,                       # epochs without improvement before stopping
     seed:int=42,                          # of split, order and views
     precision:str='auto',                 # auto, fp32, bf16 or fp16
+    cache:bool=False,                     # keep the frozen blocks' output on disk
+    resume:bool=False,                    # go on from OUT/last
+    schedule:str='constant',              # of the rate: constant or cosine
+    report_to:str=None,                   # a tracker, such as tensorboard
 ):
     "Fine-tune a backbone on labelled pictures."
     from dino_retrieval.data import check_classes, open_data
@@ -94,14 +102,14 @@ def dino_train(
     s = open_data(data)
     check_classes(s)
     train, valid = s.split(val_split, seed)
-    print(f'{len(train):,} pictures to train on, {len(valid):,} to validate, '
-          f'{len(s.classes):,} classes')
+    first = os.environ.get('RANK', '0') == '0'         # of several processes
+    if first: print(f'{len(train):,} pictures to train on, {len(valid):,} to validate, '
+                    f'{len(s.classes):,} classes')
     model = _load(backbone, trainable_layers=trainable, size=size)
-    h = fit(model, train, valid, epochs, bs, lr, wd, margin, mining, patience, seed,
-            out, precision=precision)
-    frozen, kept = (h.rows[i]['map_at_10'] for i in (0, h.best))
-    print(f'validation mAP@10: {frozen:.4f} frozen, {kept:.4f} in epoch {h.best}, kept')
-    print(f'wrote {out}/model, {out}/history.csv, {out}/config.json')
+    fit(model, train, valid, epochs, bs, lr, wd, margin, mining, patience, seed,
+        out, resume, precision=precision, cache=cache, schedule=schedule,
+        report_to=report_to)
+    if first: print(f'wrote {out}/model, {out}/history.csv, {out}/config.json')
 
 # %% ../nbs/10_cli.ipynb #52bac580
 @command

@@ -351,9 +351,12 @@ def seeded(
     *key,  # non-negative integers
 ):
     "Inside, torch's random numbers follow from `key`; they are as before after it."
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
-        yield
+    state = torch.get_rng_state()
+    # `torch.manual_seed` would also call on CUDA, which costs half a millisecond
+    number = int(np.random.SeedSequence(key).generate_state(1)[0])
+    torch.default_generator.manual_seed(number)
+    try: yield
+    finally: torch.set_rng_state(state)
 
 class ViewDataset(torch.utils.data.Dataset):
     "Item `i` or `(i, draw)` is (uint8 view (3,h,w), label, i); an unknown label is -1."
@@ -403,8 +406,10 @@ class TripletDataset(torch.utils.data.Dataset):
 
     def __len__(self): return len(self.anchors)
 
-    def _draw(self, i):
-        "Positions of anchor, positive and negative of item i, in constant time."
+    def draw(self,
+        i,   # item
+    )->tuple:# positions of anchor, positive and negative
+        "Choose the three pictures of item i, in constant time."
         rng = np.random.default_rng((self.seed, self.epoch, i))
         a = self.anchors[i]
         lo, hi = self.start[self.s.labels[a]], self.stop[self.s.labels[a]]
@@ -415,7 +420,7 @@ class TripletDataset(torch.utils.data.Dataset):
     def __getitem__(self, i):
         with seeded(self.seed, self.epoch, i):
             shorter = getattr(self.view, 'shorter', None)
-            files = [self.s.paths[j] for j in self._draw(i)]
+            files = [self.s.paths[j] for j in self.draw(i)]
             return tuple(self.view(load_image(p, shorter)) for p in files)
 
 # %% ../nbs/00_data.ipynb #55c330ce

@@ -78,6 +78,7 @@ class Embedder(nn.Module):
             raise ValueError(f'size {size} is not a multiple of the patch ({patch}): '
                              f'try {low} or {low + patch}')
         self.backbone, self.pool = backbone, pool
+        self._dinov2 = backbone.config.model_type.startswith('dinov2')
         self.size, self.resize = size, resize or round(size*256/224)
         self.mean, self.std = tuple(mean), tuple(std)
         self.dim = backbone.config.hidden_size*(2 if pool == 'cls+mean' else 1)
@@ -92,8 +93,10 @@ class Embedder(nn.Module):
         "(b,3,h,w) normalised floats to (b,dim) float32 of unit length."
         takes = inspect.signature(self.backbone.forward).parameters
         kw = {k: True for k in ('interpolate_pos_encoding',) if k in takes}   # of ViT
-        tokens = self.backbone(pixels, **kw).last_hidden_state.float()
-        return F.normalize(POOLS[self.pool](tokens, self.registers), dim=-1)
+        return self._pooled(self.backbone(pixels, **kw).last_hidden_state)
+
+    def _pooled(self, tokens):
+        return F.normalize(POOLS[self.pool](tokens.float(), self.registers), dim=-1)
 
 # %% ../nbs/01_model.ipynb #fd5d0400
 @patch
@@ -106,7 +109,7 @@ def freeze_except(self:Embedder,
         if not 0 <= i < len(blocks):
             raise ValueError(f'there is no layer {i}: the backbone has {len(blocks)}, '
                              f'0 to {len(blocks) - 1}')
-    self.layers = tuple(layers)
+    self.layers, self.depth = tuple(layers), min(layers, default=len(blocks))
     self.requires_grad_(False)
     for part in [norm, *(blocks[i] for i in layers)]: part.requires_grad_(True)
 
@@ -133,7 +136,10 @@ def _linears(module): return [m for m in module.modules() if isinstance(m, nn.Li
 def _attend(q, k, v, heads):
     "Attention of q (b,s,d) over k, v (b,t,d)."
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    if q.requires_grad and not q.is_cuda:      # the fused kernel's backward is slow there
+        y = (q*q.shape[-1]**-.5 @ k.mT).softmax(-1).to(v.dtype) @ v
+    else: y = F.scaled_dot_product_attention(q, k, v)
+    return y.transpose(1, 2).flatten(2)
 
 class _FrozenBlock:
     "A copy of a transformer block in `dtype`, with fused q, k, v and folded scales."
@@ -183,8 +189,9 @@ class Frozen:
     "A copy of an `Embedder` that cannot learn: the same vectors, several times faster."
     @torch.no_grad()
     def __init__(self,
-        model, # an `Embedder` on DINOv2, with or without registers
-        dtype, # torch.dtype of weights and arithmetic
+        model,      # an `Embedder` on DINOv2, with or without registers
+        dtype,      # torch.dtype of weights and arithmetic
+        depth=None, # blocks to copy; None: all
     ):
         b, self.model, self.dtype = model.backbone, model, dtype
         blocks, norm = _parts(b)
@@ -195,27 +202,36 @@ class Frozen:
                 torch.empty(1, tokens, b.config.hidden_size), model.size, model.size))
         self.embeddings.to(dtype).eval()
         heads = b.config.num_attention_heads
-        self.blocks = [_FrozenBlock(x, heads, dtype) for x in blocks]
+        self.blocks = [_FrozenBlock(x, heads, dtype) for x in blocks[:depth]]
         self.norm = copy.deepcopy(norm).to(dtype)
         cpu = model.device.type == 'cpu'
         self.micro = max(4, 2100//(tokens + model.registers)) if cpu else 4096
         self.matmul = _cpu_precision() if cpu and dtype == torch.float32 else None
 
-    def _tokens(self, x):
-        x = self.embeddings(x.to(self.dtype))
-        for block in self.blocks[:-1]: x = block(x)
-        return self.norm(self.blocks[-1](x, self.model.pool == 'cls')).float()
+    def _few_at_a_time(self, pixels, last):
+        size = self.model.size
+        if pixels.shape[-2:] != (size, size):
+            raise ValueError(f'this copy was made for {size} pixels a side')
+        out = []
+        with _matmul_precision(self.matmul or torch.get_float32_matmul_precision()):
+            for x in pixels.split(self.micro):
+                x = self.embeddings(x.to(self.dtype))
+                for block in self.blocks[:-1]: x = block(x)
+                out.append(last(x))
+        return torch.cat(out)
+
+    @torch.no_grad()
+    def tokens(self, pixels):
+        "(b,3,size,size) normalised floats to tokens (b,t,d) after the copied blocks."
+        last = self.blocks[-1] if self.blocks else nn.Identity()
+        return self._few_at_a_time(pixels, last)
 
     @torch.no_grad()
     def __call__(self, pixels):
         "(b,3,size,size) normalised floats to (b,dim) float32 of unit length."
         m = self.model
-        if pixels.shape[-2:] != (m.size, m.size):
-            raise ValueError(f'this copy was made for {m.size} pixels a side')
-        with _matmul_precision(self.matmul or torch.get_float32_matmul_precision()):
-            e = [POOLS[m.pool](self._tokens(x), m.registers)
-                 for x in pixels.split(self.micro)]
-        return F.normalize(torch.cat(e), dim=-1)
+        last = lambda x: m._pooled(self.norm(self.blocks[-1](x, m.pool == 'cls')))
+        return self._few_at_a_time(pixels, last)
 
 # %% ../nbs/01_model.ipynb #3ed73f14
 @patch
@@ -224,7 +240,7 @@ def frozen(self:Embedder,
 ):                    # (b,3,size,size) normalised floats -> (b,dim) float32, no gradients
     "The fast copy; made again when a weight has changed. Other models run as they are."
     dtype = pick_dtype(self.device, precision)
-    if not self.backbone.config.model_type.startswith('dinov2'): return self._plain(dtype)
+    if not self._dinov2: return self._plain(dtype)
     state = dtype, self.device, [(id(p), p._version) for p in self.parameters()]
     if getattr(self, '_copy', [None])[0] != state:
         self._copy = state, Frozen(self, dtype)
@@ -240,14 +256,58 @@ def _plain(self:Embedder, dtype):
         with torch.no_grad(), mixed: return self(pixels)
     return embed
 
-# %% ../nbs/01_model.ipynb #c40d4eaf
+# %% ../nbs/01_model.ipynb #0fe7054b
+def _block(b, x, heads, cls_only):
+    "A block of the model itself, with gradients; its CLS token alone where that is all."
+    q, k, v, o = _linears(b.attention)
+    h = b.norm1(x)
+    if cls_only: x = x[:, :1]
+    a = o(_attend(q(h[:, :x.shape[1]]), k(h), v(h), heads))
+    x = x + b.drop_path(b.layer_scale1(a))
+    return x + b.drop_path(b.layer_scale2(b.mlp(b.norm2(x))))
+
+@patch
+def prefix(self:Embedder,
+    precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
+):                    # (b,3,size,size) normalised floats -> what `suffix` takes
+    "A frozen copy of all below the blocks that train; other models: the pixels."
+    if not self._dinov2: return lambda pixels: pixels
+    return Frozen(self, pick_dtype(self.device, precision), self.depth).tokens
+
+@patch
+def suffix(self:Embedder,
+    tokens, # (b,t,d) from `prefix`
+):          # (b,dim) float32 of unit length
+    "The blocks that train, with gradients."
+    if not self._dinov2: return self(tokens)
+    blocks, norm = _parts(self.backbone)
+    x, heads = tokens.float(), self.backbone.config.num_attention_heads
+    for i in range(self.depth, len(blocks)):
+        x = _block(blocks[i], x, heads, self.pool == 'cls' and i == len(blocks) - 1)
+    return self._pooled(norm(x))
+
+# %% ../nbs/01_model.ipynb #0c41d1f0
+def _digest(tensors, *settings):
+    sums = sorted(hashlib.sha256(t.detach().float().cpu().contiguous().numpy()).digest()
+                  for t in tensors)
+    return hashlib.sha256(b''.join(sums) + json.dumps(settings).encode()).hexdigest()
+
 @patch(as_prop=True)
 def fingerprint(self:Embedder)->str:
     "sha256 over weights, preprocessing and pooling."
-    sums = sorted(hashlib.sha256(t.detach().float().cpu().contiguous().numpy()).digest()
-                  for t in self.state_dict().values())
-    view = json.dumps([self.size, self.resize, self.mean, self.std, self.pool])
-    return hashlib.sha256(b''.join(sums) + view.encode()).hexdigest()
+    view = self.size, self.resize, self.mean, self.std, self.pool
+    return _digest(self.state_dict().values(), *view)
+
+@patch
+def prefix_fingerprint(self:Embedder,
+    precision='auto', # of the prefix
+)->str:
+    "sha256 over what decides the prefix's tokens; raises for models without one."
+    if not self._dinov2: raise ValueError('tokens can be kept for DINOv2 models only')
+    parts = [self.backbone.embeddings, *_parts(self.backbone)[0][:self.depth]]
+    dtype = str(pick_dtype(self.device, precision))
+    tensors = [t for p in parts for t in p.state_dict().values()]
+    return _digest(tensors, self.size, self.resize, self.mean, self.std, dtype)
 
 # %% ../nbs/01_model.ipynb #f88b595c
 @contextmanager
