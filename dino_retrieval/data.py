@@ -198,7 +198,7 @@ def open_data(
 
 # %% ../nbs/00_data.ipynb #7e730b8d
 def _problem(path):
-    try: load_image(path)
+    try: load_image(path, 1)     # a JPEG is decoded at an eighth, which reads all of it
     except BadImage as e: return e
 
 def readable(

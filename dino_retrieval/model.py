@@ -242,9 +242,12 @@ def frozen(self:Embedder,
     dtype = pick_dtype(self.device, precision)
     if not self._dinov2: return self._plain(dtype)
     state = dtype, self.device, [(id(p), p._version) for p in self.parameters()]
-    if getattr(self, '_copy', [None])[0] != state:
-        self._copy = state, Frozen(self, dtype)
-    return self._copy[1]
+    # fused optimisers change weights without a trace in `_version`: compare those
+    learns = [p.detach() for p in self.parameters() if p.requires_grad]
+    old = getattr(self, '_copy', None)
+    if not old or old[0] != state or not all(map(torch.equal, old[1], learns)):
+        self._copy = state, [p.clone() for p in learns], Frozen(self, dtype)
+    return self._copy[2]
 
 @patch
 def _plain(self:Embedder, dtype):

@@ -182,7 +182,7 @@ class TokenCache(torch.utils.data.Dataset):
         s:ImageSet,      # the pictures
         model,           # an `Embedder`
         folder,          # where caches live; made if needed
-        crops=2,         # random crops of each picture, beside the centre and its mirror
+        crops=1,         # random crops of each picture, beside the centre and its mirror
         seed=42,         # of the choice of views
         precision='auto',# of the tokens
         progress=True,   # show a bar
@@ -302,7 +302,7 @@ class _Suffix(torch.nn.Module):   # what several processes share gradients of
     def forward(self, tokens): return self.model.suffix(tokens)
 
 class _Run:
-    def __init__(self, model, train, valid, c, loss, workers, cache, acc):
+    def __init__(self, model, train, valid, c, loss, workers, cache, acc, progress=False):
         self.model, self.train, self.valid = model, train, valid
         self.c, self.loss = c, loss
         self.rank, self.world = (acc.process_index, acc.num_processes) if acc else (0, 1)
@@ -313,7 +313,7 @@ class _Run:
         self.data = self.held = None
         if cache:
             folder = cache if cache is not True else CACHE
-            kw = dict(seed=c['seed'], precision=c['precision'], progress=self.rank == 0)
+            kw = dict(seed=c['seed'], precision=c['precision'], progress=progress)
             self.data = TokenCache(train, model, folder, **kw)
             self.held = valid and TokenCache(valid, model, folder, 0, **kw)
         else: self.data = ViewDataset(train, TrainView(model.size), c['seed'])
@@ -322,7 +322,8 @@ class _Run:
         if workers is None: workers = 0 if cpu else min(8, len(os.sched_getaffinity(0)))
         self.loading = dict(num_workers=workers, pin_memory=not cpu)
         self.params = [p for p in model.parameters() if p.requires_grad]
-        self.opt = torch.optim.AdamW(self.params, lr=c['lr'], weight_decay=c['wd'])
+        self.opt = torch.optim.AdamW(self.params, lr=c['lr'], weight_decay=c['wd'],
+                                     fused=kind in ('cpu', 'cuda'))
         scale = self.dtype == torch.float16 and not cpu
         self.scaler = torch.amp.GradScaler(model.device.type, enabled=scale)
         self.watch = _Watch(c['margin'], c['lr'])
@@ -367,11 +368,14 @@ def epoch(self:_Run, bar, save):
     keys = [keys for keys, _ in todo]
     loader = DataLoader(self.data, batch_sampler=keys, **self.loading)
     model.train()
-    for batch, (_, rows) in zip(bar(loader, at['step'], n), todo):
+    bar = bar(loader, at['step'], n)
+    for batch, (_, rows) in zip(bar, todo):
         total = (at['epoch'] - 1)*n + at['step'], c['epochs']*n
         loss, active = self.step(batch, rows, total)
         at['losses'].append(loss); at['active'].append(active); at['step'] += 1
         self.whole = True
+        share = {} if active is None else dict(active=f'{active:.0%}')
+        bar.set_postfix(loss=f'{loss:.3f}', **share, refresh=False)
         save()
     model.eval()
 
@@ -531,12 +535,12 @@ def fit(
              precision=precision, schedule=schedule, cache=bool(cache),
              data=_digest(train, valid))
     out, acc = out and Path(out), _accelerator(report_to, out)
-    run = _Run(model, train, valid, c, loss, workers, cache, acc)
+    first = not acc or acc.is_main_process
+    run = _Run(model, train, valid, c, loss, workers, cache, acc, progress and first)
     if out and resume: run.load(out)
-    if out and run.rank == 0:
+    if out and first:
         out.mkdir(parents=True, exist_ok=True)
         (out/'config.json').write_text(json.dumps(c, indent=1) + '\n')
-    first = run.rank == 0
     try: _go(run, out if first else None, acc, save_every, progress and first)
     finally: run.put(run.kept or run.weights()); model.eval()
     return History(run.at['rows'], run.at['best'], run.verdict())
