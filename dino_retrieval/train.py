@@ -9,6 +9,7 @@ __all__ = ['MINERS', 'SCHEDULES', 'CACHE', 'distances', 'triplet_loss', 'mined_l
 # %% ../nbs/02_train.ipynb #9d86f2b8
 import csv, hashlib, io, json, math, os, shutil, time, warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -310,13 +311,13 @@ class _Run:
         kind, cpu = model.device.type, model.device.type == 'cpu'
         self.mixed = dict(device_type=kind, dtype=self.dtype,
                           enabled=self.dtype != torch.float32)
-        self.data = self.held = None
+        self.data, self.held = ViewDataset(train, TrainView(model.size), c['seed']), None
         if cache:
             folder = cache if cache is not True else CACHE
             kw = dict(seed=c['seed'], precision=c['precision'], progress=progress)
-            self.data = TokenCache(train, model, folder, **kw)
-            self.held = valid and TokenCache(valid, model, folder, 0, **kw)
-        else: self.data = ViewDataset(train, TrainView(model.size), c['seed'])
+            with acc.main_process_first() if acc else nullcontext():   # one writes
+                self.data = TokenCache(train, model, folder, **kw)
+                self.held = valid and TokenCache(valid, model, folder, 0, **kw)
         self.prefix = model.prefix(c['precision'])
         self.suffix = acc.prepare(_Suffix(model)) if acc else _Suffix(model)
         if workers is None: workers = 0 if cpu else min(8, len(os.sched_getaffinity(0)))
@@ -432,6 +433,7 @@ def judge(self:_Run, seconds):
     if self.valid is not None: ap = torch.from_numpy(self.score())
     score = None if ap is None else ap.mean().item()
     if not epoch: self.frozen_ap = ap
+    self.whole = False
     at['rows'].append(dict(
         epoch=epoch, train_loss=mean(at['losses']), active_triplets=mean(at['active']),
         map_at_10=score, lr=self.opt.param_groups[0]['lr'], seconds=round(seconds, 1)))
@@ -445,6 +447,7 @@ def judge(self:_Run, seconds):
     at['done'] = epoch == self.c['epochs'] or (
         score is not None and epoch - at['top'] >= max(self.c['patience'], 1))
     at.update(epoch=epoch + 1, step=0, losses=[], active=[])
+    self.whole = True
     return keep
 
 @patch
