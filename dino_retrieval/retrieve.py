@@ -28,7 +28,7 @@ def _view_of(item, view):
 
 def _read_ahead(items, view, ahead):
     "Views of the items, in order, decoded by threads up to `ahead` items early."
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as ex:
+    with ThreadPoolExecutor(os.cpu_count()) as ex:
         waiting = deque()
         for item in items:
             waiting.append(ex.submit(_view_of, item, view))

@@ -320,7 +320,7 @@ class _Run:
                 self.held = valid and TokenCache(valid, model, folder, 0, **kw)
         self.prefix = model.prefix(c['precision'])
         self.suffix = acc.prepare(_Suffix(model)) if acc else _Suffix(model)
-        if workers is None: workers = 0 if cpu else min(8, len(os.sched_getaffinity(0)))
+        if workers is None: workers = 0 if cpu else min(8, os.cpu_count())
         self.loading = dict(num_workers=workers, pin_memory=not cpu)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.opt = torch.optim.AdamW(self.params, lr=c['lr'], weight_decay=c['wd'],
