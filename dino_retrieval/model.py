@@ -185,6 +185,7 @@ def _cpu_precision():
     error = (y - a.double() @ b.double().T).abs().max()
     return 'medium' if error < 1e-3 else 'highest'
 
+# %% ../nbs/01_model.ipynb #ca40df7e
 class Frozen:
     "A copy of an `Embedder` that cannot learn: the same vectors, several times faster."
     @torch.no_grad()
@@ -220,18 +221,21 @@ class Frozen:
                 out.append(last(x))
         return torch.cat(out)
 
-    @torch.no_grad()
-    def tokens(self, pixels):
-        "(b,3,size,size) normalised floats to tokens (b,t,d) after the copied blocks."
-        last = self.blocks[-1] if self.blocks else nn.Identity()
-        return self._few_at_a_time(pixels, last)
+# %% ../nbs/01_model.ipynb #c15a957b
+@patch
+@torch.no_grad()
+def tokens(self:Frozen, pixels):
+    "(b,3,size,size) normalised floats to tokens (b,t,d) after the copied blocks."
+    last = self.blocks[-1] if self.blocks else nn.Identity()
+    return self._few_at_a_time(pixels, last)
 
-    @torch.no_grad()
-    def __call__(self, pixels):
-        "(b,3,size,size) normalised floats to (b,dim) float32 of unit length."
-        m = self.model
-        last = lambda x: m._pooled(self.norm(self.blocks[-1](x, m.pool == 'cls')))
-        return self._few_at_a_time(pixels, last)
+@patch
+@torch.no_grad()
+def __call__(self:Frozen, pixels):
+    "(b,3,size,size) normalised floats to (b,dim) float32 of unit length."
+    m = self.model
+    last = lambda x: m._pooled(self.norm(self.blocks[-1](x, m.pool == 'cls')))
+    return self._few_at_a_time(pixels, last)
 
 # %% ../nbs/01_model.ipynb #3ed73f14
 @patch
@@ -345,6 +349,7 @@ def _sentence_transformers(m):
             'config_sentence_transformers.json': dict(similarity_fn_name='cosine'),
             '1_Pooling/config.json': pooling, '2_Normalize/config.json': {}}
 
+# %% ../nbs/01_model.ipynb #1e5a9f8d
 def _card(m, notes):
     made = ('dino_retrieval', 'torch', 'transformers')
     name = Path(m.backbone.name_or_path).name or type(m.backbone).__name__

@@ -170,13 +170,6 @@ def _plan(s, mining, bs, seed, epoch, rank=0, world=1):
 # %% ../nbs/02_train.ipynb #b76f3b9d
 def _content(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
-def _fixed_view(im, name, model):
-    "The view 'CONTENT NAME': centre, mirror, or a crop that follows from both."
-    content, name = name.split()
-    if name == 'centre': return EvalView(model.size, model.resize)(im)
-    if name == 'mirror': return EvalView(model.size, model.resize)(im).flip(-1)
-    with seeded(int(name), int(content[:8], 16)): return TrainView(model.size)(im)
-
 class TokenCache(torch.utils.data.Dataset):
     "Item (i, draw): the prefix's tokens of one of a picture's fixed views, label, i."
     def __init__(self,
@@ -215,7 +208,14 @@ class TokenCache(torch.utils.data.Dataset):
         view = self.views[rng.integers(len(self.views))]
         return self.tokens(key[0], view), int(self.s.labels[key[0]]), key[0]
 
-# %% ../nbs/02_train.ipynb #b6fe7f6d
+# %% ../nbs/02_train.ipynb #a2c64314
+def _fixed_view(im, name, model):
+    "The view 'CONTENT NAME': centre, mirror, or a crop that follows from both."
+    content, name = name.split()
+    if name == 'centre': return EvalView(model.size, model.resize)(im)
+    if name == 'mirror': return EvalView(model.size, model.resize)(im).flip(-1)
+    with seeded(int(name), int(content[:8], 16)): return TrainView(model.size)(im)
+
 @patch
 def _fill(self:TokenCache, model, prefix, index, nbytes, progress):
     "Compute what is missing, batch by batch; what an interrupted run left is kept."
@@ -332,15 +332,7 @@ class _Run:
                        top=0, done=False)
         self.frozen_ap, self.kept, self.whole = None, None, True
 
-# %% ../nbs/02_train.ipynb #098d3ae2
-@patch
-def weights(self:_Run): return [p.detach().clone() for p in self.params]
-
-@patch
-def put(self:_Run, weights):
-    with torch.no_grad():
-        for p, w in zip(self.params, weights): p.copy_(w)
-
+# %% ../nbs/02_train.ipynb #4e1d3a53
 @patch
 def step(self:_Run, batch, rows, total):
     "One batch: forward, backward, update; its loss and its share of active triplets."
@@ -379,6 +371,15 @@ def epoch(self:_Run, bar, save):
         bar.set_postfix(loss=f'{loss:.3f}', **share, refresh=False)
         save()
     model.eval()
+
+# %% ../nbs/02_train.ipynb #098d3ae2
+@patch
+def weights(self:_Run): return [p.detach().clone() for p in self.params]
+
+@patch
+def put(self:_Run, weights):
+    with torch.no_grad():
+        for p, w in zip(self.params, weights): p.copy_(w)
 
 @patch
 def score(self:_Run):
