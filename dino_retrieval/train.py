@@ -489,8 +489,10 @@ def _accelerator(report_to, out):
         raise ValueError('several processes and trackers need accelerate: '
                          "pip install 'dino_retrieval[train]'") from None
     cpu = not torch.cuda.is_available()
-    acc = Accelerator(cpu=cpu, log_with=report_to, project_dir=out)
-    if report_to: acc.init_trackers('dino_retrieval')
+    try:
+        acc = Accelerator(cpu=cpu, log_with=report_to, project_dir=out)
+        if report_to: acc.init_trackers('dino_retrieval')
+    except ValueError as e: raise ValueError(f"report_to='{report_to}': {e}") from e
     return acc
 
 def _notes(run):
