@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'STUBS', 'SUFFIXES', 'unseen', 'demo_data', 'BadImage', 'load_image', 'list_images', 'ImageSet', 'open_data',
-           'readable', 'EvalView', 'TrainView', 'show_images', 'seeded', 'ViewDataset', 'check_classes',
-           'TripletDataset', 'PKSampler']
+           'load_or_error', 'skip_bad', 'readable', 'decode', 'EvalView', 'TrainView', 'show_images', 'seeded',
+           'ViewDataset', 'check_classes', 'TripletDataset', 'PKSampler']
 
 # %% ../nbs/00_data.ipynb #e7f7feea
 import csv, os, warnings, zipfile
@@ -68,10 +68,11 @@ def load_image(
     try:
         with Image.open(path) as im:
             if shorter: im.draft(None, (2*shorter, 2*shorter))
-            im = ImageOps.exif_transpose(im)
+            ImageOps.exif_transpose(im, in_place=True)
             if im.has_transparency_data:
                 im = im.convert('RGBA')
                 im = Image.alpha_composite(Image.new('RGBA', im.size, 'white'), im)
+            if im.mode == 'RGB': im.load(); return im       # `convert` would copy it
             return im.convert('RGB')
     except Exception as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
@@ -196,24 +197,37 @@ def open_data(
     if part != 'train': return ImageSet.from_files(data/'test'/part)
     return ImageSet.from_folder(data/'train' if (data/'train').is_dir() else data)
 
-# %% ../nbs/00_data.ipynb #7e730b8d
-def _problem(path):
-    try: load_image(path, 1)     # a JPEG is decoded at an eighth, which reads all of it
+# %% ../nbs/00_data.ipynb #452c30de
+def load_or_error(
+    path,         # picture file
+    shorter=None, # shorter side that is needed, pixels
+):
+    "The picture, or its `BadImage`."
+    try: return load_image(path, shorter)
     except BadImage as e: return e
+
+def skip_bad(
+    s:ImageSet,  # pictures
+    errors,      # (n,) `BadImage` or None for each
+)->ImageSet:     # those without an error
+    "Name and count the unreadable pictures in warnings; raises if none is left."
+    good = [i for i, e in enumerate(errors) if e is None]
+    for e in filter(None, errors): warnings.warn(f'skipped: {e}', stacklevel=3)
+    lost = len(s) - len(good)
+    if lost: warnings.warn(f'{lost} of {len(s)} pictures skipped', stacklevel=3)
+    if not good: raise ValueError(f'none of the {len(s)} pictures can be read')
+    return s.subset(good) if lost else s
 
 def readable(
     s:ImageSet,   # pictures to check
     workers=None, # threads; None: one a core
 )->ImageSet:      # those that can be read
     "Drop pictures that cannot be read, with a warning each; raises if none is left."
+    def error(path):             # a JPEG is decoded at an eighth, which reads all of it
+        im = load_or_error(path, 1)
+        return im if isinstance(im, BadImage) else None
     with ThreadPoolExecutor(workers or os.cpu_count()) as ex:
-        bad = list(ex.map(_problem, s.paths))
-    good = [i for i, e in enumerate(bad) if e is None]
-    for e in filter(None, bad): warnings.warn(f'skipped: {e}', stacklevel=2)
-    lost = len(s) - len(good)
-    if lost: warnings.warn(f'{lost} of {len(s)} pictures skipped', stacklevel=2)
-    if not good: raise ValueError(f'none of the {len(s)} pictures can be read')
-    return s.subset(good) if lost else s
+        return skip_bad(s, list(ex.map(error, s.paths)))
 
 # %% ../nbs/00_data.ipynb #54dc8c33
 @patch
@@ -277,27 +291,29 @@ def _jpeg(path, shorter):
         return _torchvision()(path) if plain and not large else None
     except (OSError, RuntimeError, ValueError): return None      # Pillow says what it is
 
+def decode(
+    path,    # picture file
+    shorter, # shorter side that is needed, pixels
+):           # uint8 (3,h,w) or a PIL picture, whichever comes faster
+    "A file by the fastest decoder at hand; raises `BadImage`."
+    x = _jpeg(path, shorter)
+    return load_image(path, shorter) if x is None else x
+
 class EvalView:
-    "Resize the shorter side, cut the centre: picture or bytes to uint8 (3,size,size)."
+    "Resize the shorter side, cut a square: picture or bytes to uint8 (3,size,size)."
     def __init__(self,
         size=224,     # side of the square, pixels
         resize=None,  # shorter side before the cut, pixels; None: size*256/224
-    ): self.size, self.resize = size, resize or round(size*256/224)
+        at=(.5, .5),  # where the square is cut: 0 top or left, 1 bottom or right
+    ): self.size, self.resize, self.at = size, resize or round(size*256/224), at
 
     def __call__(self, im):
         x = im if torch.is_tensor(im) else torch.from_numpy(np.array(im)).permute(2, 0, 1)
         n, (h, w) = self.size, x.shape[1:]
         h, w = (int(self.resize*side/min(h, w)) for side in (h, w))
         x = F.interpolate(x[None], (h, w), mode='bicubic', antialias=True)[0]
-        t, l = (h - n)//2, (w - n)//2
+        t, l = int((h - n)*self.at[0]), int((w - n)*self.at[1])
         return x[:, t:t + n, l:l + n].contiguous()
-
-    def read(self,
-        path,  # picture file
-    ):         # uint8 (3,size,size)
-        "The view of a file, by the fastest decoder at hand; raises `BadImage`."
-        x = _jpeg(path, self.resize)
-        return self(load_image(path, self.resize) if x is None else x)
 
 # %% ../nbs/00_data.ipynb #084917fa
 class TrainView:

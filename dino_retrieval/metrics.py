@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NORMS', 'ap_at_k', 'precision_at_k', 'accuracy_at_k', 'map_at_r', 'ndcg_at_k', 'reciprocal_rank', 'bootstrap',
-           'Table', 'by_prefix', 'Report', 'evaluate', 'compare']
+           'Table', 'score_threshold', 'open_set', 'by_prefix', 'Report', 'evaluate', 'compare']
 
 # %% ../nbs/04_metrics.ipynb #39dde277
 import csv, json
@@ -126,6 +126,31 @@ def _table(per_query, ci, seed, p=False):
         rows.append(dict(metric=m, k=int(k), value=value, low=l, high=h))
         if p: rows[-1]['p'] = min(1., 2*t/(len(boot) + 1))
     return rows
+
+# %% ../nbs/04_metrics.ipynb #f633ff61
+def score_threshold(
+    unknown,  # (n,) best scores of queries that match nothing
+    rate=.01, # share of them that may reach the threshold
+)->float:
+    "The lowest threshold with that false-match rate; raises for too few queries."
+    n, allowed = len(unknown), int(len(unknown)*rate + 1e-9)
+    if allowed < 1 or rate >= 1:
+        raise ValueError(f'{n} pictures cannot tell a rate of {rate:g}: '
+                         'give at least 1/rate of them')
+    # just above the first score that must not reach it
+    return float(np.nextafter(np.float32(np.sort(unknown)[n - 1 - allowed]), np.float32(2)))
+
+def open_set(
+    known,    # (m,) best scores of queries with a relevant picture
+    right,    # (m,) bool: is the best hit relevant?
+    unknown,  # (n,) best scores of queries without
+    rate=.01, # false-match rate
+)->dict:      # threshold, false_match_rate, detection_and_identification_rate
+    "Detection and identification rate at a false-match rate (Phillips et al. 2011)."
+    t = score_threshold(unknown, rate)
+    found = np.asarray(right, dtype=bool) & (np.asarray(known) >= t)
+    return dict(threshold=t, false_match_rate=float((np.asarray(unknown) >= t).mean()),
+                detection_and_identification_rate=float(found.mean()))
 
 # %% ../nbs/04_metrics.ipynb #f60890c8
 def by_prefix(

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 from transformers import AutoModel
+from transformers.activations import GELUActivation
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as hf_logging
 
@@ -141,6 +142,10 @@ def _attend(q, k, v, heads):
     else: y = F.scaled_dot_product_attention(q, k, v)
     return y.transpose(1, 2).flatten(2)
 
+class _InPlaceGELU(nn.Module):
+    "Fresh memory for the widest activations costs more than their arithmetic."
+    def forward(self, x): return torch.ops.aten.gelu_(x)
+
 class _FrozenBlock:
     "A copy of a transformer block in `dtype`, with fused q, k, v and folded scales."
     def __init__(self, block, heads, dtype):
@@ -154,6 +159,8 @@ class _FrozenBlock:
             self.bias = torch.cat([x.bias for x in (q, k, v)]).to(dtype)
         self.norm1, self.norm2, self.o, self.mlp = (
             x.to(dtype) for x in (b.norm1, b.norm2, o, b.mlp))
+        for name, part in b.mlp.named_children():
+            if isinstance(part, GELUActivation): setattr(self.mlp, name, _InPlaceGELU())
 
     def __call__(self, x, cls_only=False):
         "Tokens (b,t,d) after the block; with `cls_only` (b,1,d), the first alone."
@@ -164,8 +171,8 @@ class _FrozenBlock:
             k, v = F.linear(h, w[d:], ck).chunk(2, -1)
             x = x[:, :1]
         else: q, k, v = F.linear(h, w, c).chunk(3, -1)
-        x = x + self.o(_attend(q, k, v, self.heads))
-        return x + self.mlp(self.norm2(x))
+        x = self.o(_attend(q, k, v, self.heads)).add_(x)
+        return self.mlp(self.norm2(x)).add_(x)
 
 # %% ../nbs/01_model.ipynb #76ee9ccb
 @contextmanager
@@ -268,9 +275,14 @@ def _block(b, x, heads, cls_only):
     "A block of the model itself, with gradients; its CLS token alone where that is all."
     q, k, v, o = _linears(b.attention)
     h = b.norm1(x)
-    if cls_only: x = x[:, :1]
-    a = o(_attend(q(h[:, :x.shape[1]]), k(h), v(h), heads))
-    x = x + b.drop_path(b.layer_scale1(a))
+    # cast once for the three of them, where autocast would do it thrice
+    if torch.is_autocast_enabled(h.device.type):
+        h = h.to(torch.get_autocast_dtype(h.device.type))
+    first = h
+    if cls_only: x, first = x[:, :1], h[:, :1]
+    scale = b.layer_scale1.lambda1              # on weights it costs less than on tokens
+    a = F.linear(_attend(q(first), k(h), v(h), heads), o.weight*scale[:, None], o.bias*scale)
+    x = x + b.drop_path(a)
     return x + b.drop_path(b.layer_scale2(b.mlp(b.norm2(x))))
 
 @patch

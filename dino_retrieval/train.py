@@ -18,11 +18,13 @@ from fastcore.basics import chunked, patch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .data import (EvalView, ImageSet, PKSampler, TrainView, TripletDataset,
-                                 ViewDataset, check_classes, load_image, readable, seeded)
+from .data import (BadImage, EvalView, ImageSet, PKSampler, TrainView,
+                                 TripletDataset, ViewDataset, check_classes, load_or_error,
+                                 readable, seeded, skip_bad)
 from .metrics import ap_at_k, bootstrap
 from .model import pick_dtype
 from .retrieve import embed, progress_bar, topk
+from .store import write_safely
 
 # %% ../nbs/02_train.ipynb #847bd7ad
 def distances(
@@ -110,7 +112,7 @@ class History:
         "Write the rows as a table."
         text = io.StringIO(newline='')
         w = csv.DictWriter(text, self.rows[0]); w.writeheader(); w.writerows(self.rows)
-        _replace(path, lambda to: to.write_bytes(text.getvalue().encode()))
+        write_safely(path, lambda to: to.write_bytes(text.getvalue().encode()))
 
     def plot(self):
         "Loss, active share and validation mAP@10 by epoch; a matplotlib figure."
@@ -127,24 +129,6 @@ class History:
             axes[0, -1].axhline(col('map_at_10')[0][1], color='gray', linestyle=':')
         plt.close(fig)
         return fig
-
-# %% ../nbs/02_train.ipynb #601281c3
-def _replace(path, write):
-    "Write a file or folder under another name, then let it take its place."
-    path = Path(path)
-    new, old = path.with_name(path.name + '.new'), path.with_name(path.name + '.old')
-    try:
-        write(new)
-        if not new.is_dir(): return os.replace(new, path)
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists(): path.rename(old)
-        new.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, RuntimeError) as e:
-        if new.is_file(): new.unlink()
-        shutil.rmtree(new, ignore_errors=True)
-        raise OSError(f"cannot write '{path}' ({e}); what stood there is intact: "
-                      'make room, then go on with --resume') from e
 
 # %% ../nbs/02_train.ipynb #ae55eb91
 def _plan(s, mining, bs, seed, epoch, rank=0, world=1):
@@ -167,8 +151,10 @@ def _plan(s, mining, bs, seed, epoch, rank=0, world=1):
                                   f'{world} processes: lower bs')
     return plan
 
-# %% ../nbs/02_train.ipynb #b76f3b9d
-def _content(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+# %% ../nbs/02_train.ipynb #6f9fdb06
+def _content(path):
+    try: return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError: return None                # `_fill` tells why
 
 class TokenCache(torch.utils.data.Dataset):
     "Item (i, draw): the prefix's tokens of one of a picture's fixed views, label, i."
@@ -181,18 +167,21 @@ class TokenCache(torch.utils.data.Dataset):
         precision='auto',# of the tokens
         progress=True,   # show a bar
     ):
-        self.s, self.seed, self.epoch = s, seed, 0
+        self.seed, self.epoch = seed, 0
         self.views = ['centre', *(['mirror', *map(str, range(crops))] if crops else ())]
         self.folder = Path(folder)/model.prefix_fingerprint(precision)[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor() as ex: self.contents = list(ex.map(_content, s.paths))
+        with ThreadPoolExecutor() as ex: contents = list(ex.map(_content, s.paths))
         index = self.folder/'index.txt'                  # a line a row of the file
         lines = index.read_text().split('\n')[:-1] if index.exists() else []
         self.rows = {name: row for row, name in enumerate(lines)}
         prefix = model.prefix(precision)
         blank = prefix(torch.zeros(1, 3, model.size, model.size, device=model.device))
         self.dtype, self.shape = blank.dtype, tuple(blank.shape[1:])
-        self._fill(model, prefix, index, blank.nbytes, progress)
+        files = list(zip(s.paths, contents))
+        bad = self._fill(model, prefix, files, index, blank.nbytes, progress)
+        self.s = skip_bad(s, [bad.get(p) for p in s.paths])
+        self.contents = [c for p, c in files if p not in bad]
         file = np.memmap(self.folder/'tokens.bin', np.uint8, 'r')
         self.file = file.reshape(-1, blank.nbytes)
 
@@ -208,21 +197,24 @@ class TokenCache(torch.utils.data.Dataset):
         view = self.views[rng.integers(len(self.views))]
         return self.tokens(key[0], view), int(self.s.labels[key[0]]), key[0]
 
-# %% ../nbs/02_train.ipynb #a2c64314
-def _fixed_view(im, name, model):
-    "The view 'CONTENT NAME': centre, mirror, or a crop that follows from both."
-    content, name = name.split()
-    if name == 'centre': return EvalView(model.size, model.resize)(im)
-    if name == 'mirror': return EvalView(model.size, model.resize)(im).flip(-1)
-    with seeded(int(name), int(content[:8], 16)): return TrainView(model.size)(im)
+# %% ../nbs/02_train.ipynb #4b4b6798
+def _fixed_views(im, names, model):
+    "The views 'CONTENT NAME': centre, mirror, or a crop that follows from the name."
+    centre = EvalView(model.size, model.resize)(im)
+    for content, name in map(str.split, names):
+        if name == 'centre': yield centre
+        elif name == 'mirror': yield centre.flip(-1)
+        else:
+            with seeded(int(name), int(content[:8], 16)): crop = TrainView(model.size)(im)
+            yield crop
 
 @patch
-def _fill(self:TokenCache, model, prefix, index, nbytes, progress):
-    "Compute what is missing, batch by batch; what an interrupted run left is kept."
-    missing = {}
-    for c, path in zip(self.contents, self.s.paths):
+def _fill(self:TokenCache, model, prefix, files, index, nbytes, progress):
+    "Compute what is missing, batch by batch, and keep it; {path: error} of the rest."
+    missing, bad = {}, {}
+    for path, c in files:
         names = [n for n in (f'{c} {v}' for v in self.views) if n not in self.rows]
-        if names: missing[c] = path, names
+        if names: missing[c or path] = path, names
     n_views = sum(len(names) for _, names in missing.values())
     room, need = shutil.disk_usage(self.folder).free, n_views*nbytes
     if need and progress: tqdm.write(f'cache: {need/1e9:.2f} GB more in {self.folder}')
@@ -235,11 +227,14 @@ def _fill(self:TokenCache, model, prefix, index, nbytes, progress):
           ThreadPoolExecutor() as ex, bar):
         f.truncate(len(self.rows)*nbytes)
         lines.truncate(sum(len(name) + 1 for name in self.rows))
-        for batch in chunked(missing.values(), 32):
-            images = ex.map(lambda job: load_image(job[0], shorter), batch)
-            names = [name for _, names in batch for name in names]
-            x = [_fixed_view(im, name, model)
-                 for im, (_, todo) in zip(images, batch) for name in todo]
+        for batch in chunked(missing.values(), 12):
+            images = list(ex.map(lambda job: load_or_error(job[0], shorter), batch))
+            error = lambda im: isinstance(im, BadImage)
+            bad.update((im.path, im) for im in filter(error, images))
+            jobs = [(im, names) for im, (_, names) in zip(images, batch) if not error(im)]
+            names = [name for _, names in jobs for name in names]
+            if not names: continue
+            x = [view for job in jobs for view in _fixed_views(*job, model)]
             x = prefix(model.normalize(torch.stack(x))).cpu().contiguous()
             f.write(x.view(torch.uint8).numpy().tobytes())
             f.flush(); os.fsync(f.fileno())
@@ -247,6 +242,8 @@ def _fill(self:TokenCache, model, prefix, index, nbytes, progress):
             n = len(self.rows)
             self.rows.update((name, n + j) for j, name in enumerate(names))
             bar.update(len(names))
+    broken = {c: bad[path] for path, c in files if path in bad}
+    return {p: BadImage(p, broken[c].reason) for p, c in files if c in broken}
 
 # %% ../nbs/02_train.ipynb #3578bce0
 class Collapse(ValueError):
@@ -298,26 +295,24 @@ def _lr(c, step, total):
     warm = max(1, total//20)
     return c['lr']*min(1, (step + 1)/warm, .5*(1 + math.cos(math.pi*step/total)))
 
+def _pictures(s): return getattr(s, 's', s)         # of a set, or of its tokens
+
 class _Suffix(torch.nn.Module):   # what several processes share gradients of
     def __init__(self, model): super().__init__(); self.model = model
     def forward(self, tokens): return self.model.suffix(tokens)
 
 class _Run:
-    def __init__(self, model, train, valid, c, loss, workers, cache, acc, progress=False):
-        self.model, self.train, self.valid = model, train, valid
-        self.c, self.loss = c, loss
+    def __init__(self, model, train, valid, c, loss, workers=None, acc=None):
+        self.model, self.c, self.loss = model, c, loss
+        self.train, self.valid = _pictures(train), _pictures(valid)
+        cached = isinstance(train, TokenCache)
+        self.data = train if cached else ViewDataset(train, TrainView(model.size), c['seed'])
+        self.held = valid if cached else None
         self.rank, self.world = (acc.process_index, acc.num_processes) if acc else (0, 1)
         self.dtype = pick_dtype(model.device, c['precision'])
         kind, cpu = model.device.type, model.device.type == 'cpu'
         self.mixed = dict(device_type=kind, dtype=self.dtype,
                           enabled=self.dtype != torch.float32)
-        self.data, self.held = ViewDataset(train, TrainView(model.size), c['seed']), None
-        if cache:
-            folder = cache if cache is not True else CACHE
-            kw = dict(seed=c['seed'], precision=c['precision'], progress=progress)
-            with acc.main_process_first() if acc else nullcontext():   # one writes
-                self.data = TokenCache(train, model, folder, **kw)
-                self.held = valid and TokenCache(valid, model, folder, 0, **kw)
         self.prefix = model.prefix(c['precision'])
         self.suffix = acc.prepare(_Suffix(model)) if acc else _Suffix(model)
         if workers is None: workers = 0 if cpu else min(8, os.cpu_count())
@@ -408,7 +403,7 @@ def save(self:_Run, out):
                  weights=self.weights(), kept=self.kept, frozen_ap=self.frozen_ap,
                  opt=self.opt.state_dict(), scaler=self.scaler.state_dict())
     (out/'last').mkdir(exist_ok=True)
-    _replace(out/'last'/'state.pt', lambda to: torch.save(state, to))
+    write_safely(out/'last'/'state.pt', lambda to: torch.save(state, to))
 
 @patch
 def load(self:_Run, out):
@@ -481,6 +476,14 @@ def _check_train(train):
         warnings.warn(f'{lonely} of {len(counts)} classes have a single training '
                       'picture: they give no anchor and no positive', stacklevel=3)
 
+def _ready(model, train, valid, cache, acc, **kw):
+    "Both sets without unreadable pictures; with `cache` their tokens."
+    if not cache: return readable(train), valid and readable(valid)
+    folder = CACHE if cache is True else cache
+    with acc.main_process_first() if acc else nullcontext():        # one of them writes
+        return (TokenCache(train, model, folder, **kw),
+                valid and TokenCache(valid, model, folder, 0, **kw))
+
 def _accelerator(report_to, out):
     "`accelerate`, where several processes or a tracker need it."
     if int(os.environ.get('WORLD_SIZE', 1)) == 1 and not report_to: return None
@@ -534,20 +537,23 @@ def fit(
 )->History:
     "Triplet fine-tuning, kept only if it helps; raises on bad data, settings, collapse."
     _check_settings(mining, epochs, bs, loss, schedule)
-    train, valid = readable(train), valid if valid is None else readable(valid)
-    _check_train(train)
+    check_classes(train)
+    out, acc = out and Path(out), _accelerator(report_to, out)
+    first = not acc or acc.is_main_process
+    bars = progress and first
+    train, valid = _ready(model, train, valid, cache, acc,
+                          seed=seed, precision=precision, progress=bars)
+    _check_train(_pictures(train))
     c = dict(backbone=model.backbone.name_or_path, size=model.size, epochs=epochs, bs=bs,
              lr=lr, wd=wd, margin=margin, mining=mining, patience=patience, seed=seed,
              precision=precision, schedule=schedule, cache=bool(cache),
-             data=_digest(train, valid))
-    out, acc = out and Path(out), _accelerator(report_to, out)
-    first = not acc or acc.is_main_process
-    run = _Run(model, train, valid, c, loss, workers, cache, acc, progress and first)
+             data=_digest(_pictures(train), _pictures(valid)))
+    run = _Run(model, train, valid, c, loss, workers, acc)
     if out and resume: run.load(out)
     if out and first:
         out.mkdir(parents=True, exist_ok=True)
         (out/'config.json').write_text(json.dumps(c, indent=1) + '\n')
-    try: _go(run, out if first else None, acc, save_every, progress and first)
+    try: _go(run, out if first else None, acc, save_every, bars)
     finally: run.put(run.kept or run.weights()); model.eval()
     return History(run.at['rows'], run.at['best'], run.verdict())
 
@@ -566,7 +572,7 @@ def _go(run, out, acc, save_every, progress):
                             unit_scale=run.c['bs'], unit='picture', progress=progress)
     def keep():
         write = lambda to: run.model.save_pretrained(to, _notes(run))
-        if out: _replace(out/'model', write)
+        if out: write_safely(out/'model', write)
     try:
         while not at['done']:
             if at['epoch']: run.epoch(bar, save)
