@@ -2,6 +2,7 @@
 from dino_retrieval.data import *
 from dino_retrieval.metrics import *
 from dino_retrieval.model import *
+from dino_retrieval.report import *
 from dino_retrieval.rerank import *
 from dino_retrieval.retrieve import *
 from dino_retrieval.store import *

@@ -188,14 +188,17 @@ def dino_eval(
     ap:str='min',                           # convention of AP@k: min, hits or total
     vs:str=None,                            # other results on the same queries
     json:str=None,                          # file for the table and values by query
+    html:str=None,                          # page with figures and the worst queries
 ):
     "Score a retrieval, with intervals; --vs compares two."
+    from dino_retrieval import report as _
     from dino_retrieval.metrics import by_prefix, compare, evaluate
     score = lambda r: evaluate(r, by_prefix if truth == 'prefix' else truth, ks, ap)
     report = score(results)
     print(report)
     if vs: print(f'\n{results} minus {vs}:\n{compare(report, score(vs))}')
     if json: report.to_json(json); print(f'wrote {json}')
+    if html: report.to_html(html, results); print(f'wrote {html}')
 
 # %% ../nbs/10_cli.ipynb #351deaa0
 def _side_by_side(frozen, tuned, diff, names):
