@@ -165,8 +165,10 @@ def dino_search(
     "Find the most similar pictures of a gallery."
     from dino_retrieval.data import list_images
     from dino_retrieval.retrieve import Gallery
-    paths = [p for i in images for p in (list_images(i) if Path(i).is_dir() else [Path(i)])]
-    model = _load(gallery, trainable_layers=()) if (Path(gallery)/'model').is_dir() else None
+    inside = lambda i: list_images(i) if Path(i).is_dir() else [Path(i)]
+    paths = [p for i in images for p in inside(i)]
+    known = (Path(gallery)/'model').is_dir()
+    model = _load(gallery, trainable_layers=()) if known else None
     r = Gallery.load(gallery, model).search(paths, k, rerank)
     for i, query in enumerate(r.query_paths):
         good = [True]*len(r.paths[i]) if r.matched is None else r.matched[i]

@@ -35,9 +35,10 @@ def _hits_so_far(rel, scores):
     end = np.minimum.accumulate(np.where(ends, at, n)[:, ::-1], 1)[:, ::-1]
     hits = np.concatenate([np.zeros((len(rel), 1), int), rel.cumsum(1)], 1)
     before = np.take_along_axis(hits, start, 1)
-    r, size, i = np.take_along_axis(hits, end + 1, 1) - before, end - start + 1, at - start
+    r = np.take_along_axis(hits, end + 1, 1) - before
+    size, i = end - start + 1, at - start
     p = r/size
-    miss = np.maximum(size - r - i, 0)/(size - i)      # no hit here if none in the group yet
+    miss = np.maximum(size - r - i, 0)/(size - i)   # no hit here if none in the group yet
     return p, p*(before + 1 + i*(r - 1)/np.maximum(size - 1, 1)), miss
 
 NORMS = dict(min='min(k, relevant)', hits='the hits within k', total='all relevant')
@@ -80,6 +81,7 @@ def recall_at_k(
     "Share of the relevant pictures that stand among the first k; 0 if there are none."
     return precision_at_k(rel, k, scores)*k/np.maximum(_relevant(rel, total), 1)
 
+# %% ../nbs/04_metrics.ipynb #23033c15
 def accuracy_at_k(
     rel, # (q,m) bool, best first
     k,   # ranks that count
@@ -164,6 +166,7 @@ def bootstrap(
     sizes = [min(chunk, rounds - i) for i in range(0, rounds, chunk)]
     return np.concatenate([counts(n) @ values/q for n in sizes])
 
+# %% ../nbs/04_metrics.ipynb #0e2a485c
 class Table(list):
     "Rows of {metric, k, value, low, high} and perhaps p; k across, metrics down."
     def __getitem__(self, key):
@@ -207,8 +210,8 @@ def score_threshold(
     if allowed < 1 or rate >= 1:
         raise ValueError(f'{n} pictures cannot tell a rate of {rate:g}: '
                          'give at least 1/rate of them')
-    # just above the first score that must not reach it
-    return float(np.nextafter(np.float32(np.sort(unknown)[n - 1 - allowed]), np.float32(2)))
+    below = np.float32(np.sort(unknown)[n - 1 - allowed])      # must not reach it
+    return float(np.nextafter(below, np.float32(2)))
 
 def open_set(
     known,    # (m,) best scores of queries with a relevant picture
@@ -258,7 +261,7 @@ def _read_json(path):
     except ValueError as e: raise ValueError(f"'{path}' is not JSON: {e}") from None
 
 def _read_results(results):
-    "Queries, their ranked pictures, the gallery, (q,k) scores, {name: path}; what is known."
+    "Queries, ranked pictures, gallery, (q,k) scores, {name: path}, as far as known."
     if hasattr(results, 'query_paths'):
         text = lambda ps: [str(p) for p in ps]
         gallery = getattr(results, 'gallery', None)
@@ -273,7 +276,8 @@ def _read_results(results):
         queries, samples = ([r[c] for r in results] for c in ('filename', 'samples'))
         rows = more.get('queries', ())
         files = {Path(p).name: p for q in rows for p in (q['path'], *q['paths'])}
-        return queries, samples, more.get('gallery'), [q['scores'] for q in rows] or None, files
+        scores = [q['scores'] for q in rows] or None
+        return queries, samples, more.get('gallery'), scores, files
     except (TypeError, KeyError, AttributeError):
         raise ValueError('results must be a list of {"filename", "samples"}') from None
 
@@ -289,18 +293,16 @@ def _check_rankings(queries, samples, k):
     short = [(q, len(s)) for q, s in zip(queries, samples) if len(s) < k]
     if short:
         q, n = short[0]
-        raise ValueError(f"{len(short)} queries have too few samples, '{Path(q).name}' only "
-                         f'{n}: choose ks up to that')
+        raise ValueError(f"{len(short)} queries have too few samples, '{Path(q).name}' "
+                         f'only {n}: choose ks up to that')
 
 # %% ../nbs/04_metrics.ipynb #e8a44615
 def _totals(queries, label, gallery, truth, ignore):
     "Relevant pictures of each query, or None if the gallery is unknown."
     if gallery is None and not callable(truth): gallery = set(truth) - set(queries)
     if gallery is None: return None
-    of_class = {}
-    for g in gallery:
-        name = Path(g).name
-        of_class.setdefault(str(truth(name) if callable(truth) else truth[name]), []).append(g)
+    of_class, rule = {}, truth if callable(truth) else truth.__getitem__
+    for g in gallery: of_class.setdefault(str(rule(Path(g).name)), []).append(g)
     of = lambda q: of_class.get(str(label[Path(q).name]), ())
     if ignore is None: return np.array([len(of(q)) for q in queries])
     return np.array([sum(not ignore(q, g) for g in of(q)) for q in queries])
@@ -322,13 +324,13 @@ class Report:
     __repr__ = __str__
 
 def _notes(table, q, ap, ci):
-    notes = [f'{q} queries; AP over {NORMS[ap]}; below each number its {ci:.0%} bootstrap '
-             'interval']
+    notes = [f'{q} queries; AP over {NORMS[ap]}; below each number its {ci:.0%} '
+             'bootstrap interval']
     if any(r['metric'] == 'Acc' for r in table):
         notes.append('Acc@k is what metric learning calls Recall@k')
     wide = max((r['high'] - r['low'])/2 for r in table)
-    if wide > .005: notes.append(f'{q} queries leave an uncertainty of up to {wide:.2f}: '
-                                 'the third decimal says nothing')
+    if wide > .005: notes.append(f'{q} queries fix the numbers to ±{wide:.2f} or better: '
+                                 'do not read more decimals than that')
     return notes
 
 # %% ../nbs/04_metrics.ipynb #bb16421b
@@ -342,8 +344,8 @@ def evaluate(
     metrics=('mAP', 'P', 'Acc'), # of `METRICS`
     ignore=None,              # (query, picture) -> bool: pictures that must not count
     leave_one_out=False,      # the query itself must not count
-    empty='zero',             # queries without a relevant picture: count as 'zero', or 'drop'
-    ties='order',             # 'order': as ranked; 'mean': over all orders of equal scores
+    empty='zero',             # queries with nothing relevant: count as 'zero', or 'drop'
+    ties='order',             # 'order': as ranked; 'mean' over orders of equal scores
     strata=False,             # bootstrap within each class
 )->Report:
     "Metrics with intervals; raises where results and truth do not fit."
@@ -367,11 +369,13 @@ def evaluate(
     if ties == 'mean' and scores is None: raise ValueError("ties='mean' needs the scores")
     if scores is not None:
         scores = np.array([[row[j] for j in js[:m]] for row, js in zip(scores, keep)])
-    details = dict(paths=queries, classes=[label[name[q]] for q in queries], samples=samples,
-                   rel=rel, total=total, scores=scores)
-    how = dict(ks=ks, ap=ap, ci=ci, seed=seed, metrics=metrics, empty=empty, strata=strata)
-    return _report(details, how, scores if ties == 'mean' else None, label=label, files=files)
+    d = dict(paths=queries, classes=[label[name[q]] for q in queries], samples=samples,
+             rel=rel, total=total, scores=scores)
+    how = dict(ks=ks, ap=ap, ci=ci, seed=seed, metrics=metrics, empty=empty,
+               strata=strata)
+    return _report(d, how, scores if ties == 'mean' else None, label=label, files=files)
 
+# %% ../nbs/04_metrics.ipynb #b2ff598b
 def _report(d, how, tied, **more_details):
     "A `Report` of rankings, after the choice of queries that count."
     ks, ap, more, q, total = how['ks'], how['ap'], [], len(d['paths']), d['total']
@@ -387,7 +391,9 @@ def _report(d, how, tied, **more_details):
                 + ('count as 0' if how['empty'] == 'zero' else 'are left out')]
     use = np.flatnonzero(~nothing | (how['empty'] == 'zero'))
     if not len(use): raise ValueError('no query has a relevant picture in the gallery')
-    pick = lambda x: None if x is None else x[use] if hasattr(x, 'dtype') else [x[i] for i in use]
+    def pick(x):
+        if x is None or hasattr(x, 'dtype'): return x if x is None else x[use]
+        return [x[i] for i in use]
     d = {name: pick(x) for name, x in {**d, 'total': total}.items()}
     per_query = {f'{n}@{k}': METRICS[n](d['rel'], k, d['total'], ap, pick(tied))
                  for n in how['metrics'] for k in ks}

@@ -281,8 +281,8 @@ def _block(b, x, heads, cls_only):
     first = h
     if cls_only: x, first = x[:, :1], h[:, :1]
     scale = b.layer_scale1.lambda1              # on weights it costs less than on tokens
-    a = F.linear(_attend(q(first), k(h), v(h), heads), o.weight*scale[:, None], o.bias*scale)
-    x = x + b.drop_path(a)
+    a = _attend(q(first), k(h), v(h), heads)
+    x = x + b.drop_path(F.linear(a, o.weight*scale[:, None], o.bias*scale))
     return x + b.drop_path(b.layer_scale2(b.mlp(b.norm2(x))))
 
 @patch

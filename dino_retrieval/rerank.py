@@ -30,7 +30,7 @@ def _soft_sets(d, k1, k2):
         np.put_along_axis(near, order[:, :k + 1], True, 1)
         return near & near.T
     sets, half = reciprocal(k1), reciprocal(round(k1/2)).astype(np.float32)
-    shared, sizes = half @ sets.T.astype(np.float32), half.sum(1)   # [j, i]: |R(j) & R(i)|
+    shared, sizes = half @ sets.T.astype(np.float32), half.sum(1)  # [j, i]: in R(j), R(i)
     joins = sets & (shared.T > 2/3*sizes)              # neighbours whose own sets agree
     sets = sets | (joins.astype(np.float32) @ half > 0)
     v = np.where(sets, np.exp(-d), 0)

@@ -78,7 +78,8 @@ class _Views:
         n, r = model.size, model.resize
         shorter = (r, n, round(r*2**.5)) if 'multiscale' in tta else (r,)
         corners = [(y, x) for y in (0, 1) for x in (0, 1)] if 'crops' in tta else ()
-        self.views = [EvalView(n, s) for s in shorter] + [EvalView(n, r, c) for c in corners]
+        self.views = [EvalView(n, s) for s in shorter]
+        self.views += [EvalView(n, r, at) for at in corners]
         self.resize = max(shorter)
     def __call__(self, im): return torch.stack([view(im) for view in self.views])
 
@@ -207,11 +208,11 @@ def _scan(q, gallery, k, block):
 
 def topk(
     queries,    # (m,d) of unit length
-    gallery,    # (n,d) of unit length: array, memory map or tensor; searched where it lives
+    gallery,    # (n,d) of unit length: array, memory map, or tensor on any device
     k,          # hits wanted, at most n
     block=8192, # gallery rows in one product
 )->tuple:       # scores (m,k) float32, indices (m,k) int64; best first
-    "Exact search by cosine, ties by lower index; raises for k > n or lengths other than 1."
+    "Exact search by cosine, ties by lower index; raises for k > n or lengths but 1."
     check_k(k, len(gallery))
     device = gallery.device if torch.is_tensor(gallery) else 'cpu'
     queries = torch.as_tensor(queries, dtype=torch.float32, device=device)
@@ -278,14 +279,15 @@ def _listed(images):
     "Paths, and class names or None."
     paths = [Path(p) for p in getattr(images, 'paths', images)]
     codes = getattr(images, 'labels', None)
-    return paths, [None]*len(paths) if codes is None else [images.classes[c] for c in codes]
+    if codes is None: return paths, [None]*len(paths)
+    return paths, [images.classes[c] for c in codes]
 
 class Gallery:
     "Vectors (n,d) of pictures, their `paths`, `labels` if known, and their model."
     def __init__(self, model, vectors, paths, tta, labels=None, folder=None, info=None):
         self.model, self.vectors, self.paths, self.tta = model, vectors, paths, tta
         self.labels, self.folder, self.info = labels, folder, info or {}
-        self.changes, self._ready = {}, {}     # of the last update; what searches prepared
+        self.changes, self._ready = {}, {}   # of the last update; what searches prepared
     def __len__(self): return len(self.paths)
 
     @classmethod
@@ -306,7 +308,8 @@ class Gallery:
         warn_left_out(bad, len(paths))
         lost = {e.path for e in bad}
         keep = [i for i, p in enumerate(paths) if p not in lost]
-        return cls(model, vectors, [paths[i] for i in keep], tta, [names[i] for i in keep])
+        paths, names = ([x[i] for i in keep] for x in (paths, names))
+        return cls(model, vectors, paths, tta, names)
 
 # %% ../nbs/03_retrieve.ipynb #8fb544c6
 RERANK = ('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten')
@@ -403,7 +406,8 @@ def _sync(cls:Gallery, model, pictures, folder, tta, batch_size=None, precision=
     "The gallery of {path: class name} in a folder, brought up to date."
     pictures = {os.path.abspath(p): name or '' for p, name in pictures.items()}
     made = dict(fingerprint=model.fingerprint, dim=model.dim, tta=list(tta))
-    encode = lambda paths: _embed_batches(model, paths, tta, batch_size, precision, progress)
+    how = batch_size, precision, progress
+    encode = lambda paths: _embed_batches(model, paths, tta, *how)
     keep_model = lambda folder: write_safely(folder/'model', model.save_pretrained)
     changes = update_store(folder, made, pictures, encode, keep_model)
     gallery = cls.load(folder, model)
@@ -484,7 +488,8 @@ def index(self:Gallery,
         raise ValueError(f"index('{kind}'): choose {', '.join(INDEXES)}")
     faiss, v, n = _faiss(), self.vectors, len(self)
     check_k(1, n)
-    lists, order = round(n**.5), np.random.default_rng(0).permutation(n)
+    lists = max(1, min(round(n**.5), n//39))
+    order = np.random.default_rng(0).permutation(n)
     built = faiss.index_factory(v.shape[1], INDEXES[kind].format(lists=lists),
                                 faiss.METRIC_INNER_PRODUCT)
     built.train(v[np.sort(order[:max(10_000, 50*lists)])])
@@ -492,7 +497,8 @@ def index(self:Gallery,
     if kind == 'ivf': built.nprobe = max(1, lists//8)
     if kind == 'hnsw': built.hnsw.efSearch = 64
     self._ready['index'], some = built, np.sort(order[:1000])
-    exact, found = topk(v[some], v, min(11, n))[1], self._find_by_index(v[some], min(11, n))[1]
+    k = min(11, n)
+    exact, found = topk(v[some], v, k)[1], self._find_by_index(v[some], k)[1]
     recall = np.mean([len(set(a) & set(b) - {i})/max(len(set(a) - {i}), 1)
                       for i, a, b in zip(some, exact, found)])
     print(f'{kind}: recall@10 {recall:.3f} against exact search, by {len(some)} of the '
@@ -519,8 +525,8 @@ def _find_by_index(self:Gallery, e, k):
         file = self.folder/about['file']
         raw = np.fromfile(file, np.uint8) if file.exists() else np.empty(0, np.uint8)
         if zlib.crc32(raw) != about['crc32']:
-            raise ValueError(f"'{file}' is damaged: Gallery.index('{about['kind']}') builds "
-                             'it again, search(exact=True) does without')
+            raise ValueError(f"'{file}' is damaged: Gallery.index('{about['kind']}') "
+                             'builds it again, search(exact=True) does without')
         self._ready['index'] = _faiss().deserialize_index(raw)
     at = self._ready['index'].search(e, min(len(self), max(3*k, k + 10)))[1]
     empty = (at < 0).any(1)

@@ -71,8 +71,9 @@ def check_maker(
     short = lambda v: v[:16] if isinstance(v, str) else ','.join(v) if v else 'none'
     for key, name in (('fingerprint', 'the model'), ('tta', 'tta')):
         if key in made and list(info[key]) != list(made[key]):
-            raise ValueError(f"the gallery '{folder}' was made with {name} {short(info[key])}, "
-                             f'not {short(made[key])}: use that, or another folder')
+            raise ValueError(f"the gallery '{folder}' was made with {name} "
+                             f'{short(info[key])}, not {short(made[key])}: use that, '
+                             'or another folder')
 
 # %% ../nbs/03a_store.ipynb #fa01bb92
 def _sums(vectors): return [zlib.crc32(row) for row in np.ascontiguousarray(vectors)]
@@ -80,7 +81,8 @@ def _sums(vectors): return [zlib.crc32(row) for row in np.ascontiguousarray(vect
 def _vectors(file, n, dim):
     "The first `n` vectors of a file, or those it holds, mapped into memory."
     n = min(n, file.stat().st_size//(4*dim)) if file.exists() else 0
-    return np.memmap(file, np.float32, 'c', shape=(n, dim)) if n else np.empty((0, dim), 'f4')
+    if not n: return np.empty((0, dim), np.float32)
+    return np.memmap(file, np.float32, 'c', shape=(n, dim))
 
 def _read(folder, info):
     "Rows of the table, vectors, which rows are sound, and what is wrong if any is not."
@@ -142,17 +144,18 @@ class _Journal:
 
 # %% ../nbs/03a_store.ipynb #c22e3315
 def _state(path, old):
-    "(path, size, mtime, sha256) of a file; the hash is `old`'s where nothing has changed."
+    "(path, size, mtime, sha256) of a file; the hash is `old`'s if nothing has changed."
     try:
         stat = os.stat(path)
         now = [path, str(stat.st_size), str(stat.st_mtime_ns)]
-        known = old and old[:3] == now
-        return [*now, old[3] if known else hashlib.sha256(Path(path).read_bytes()).hexdigest()]
+        if old and old[:3] == now: return [*now, old[3]]
+        return [*now, hashlib.sha256(Path(path).read_bytes()).hexdigest()]
     except OSError as e: return e
 
 def _embed_new(files, known, journal, embed):
     "Embed contents that are neither known nor in the journal; their number, the errors."
-    todo = {f[3]: Path(f[0]) for f in files if f[3] not in known and f[3] not in journal.at}
+    have = {*known, *journal.at}
+    todo = {f[3]: Path(f[0]) for f in files if f[3] not in have}
     contents, bad = list(todo), []
     for e, errors in embed(list(todo.values())):
         good = ~np.isnan(e[:, 0])
@@ -167,14 +170,15 @@ def _write_state(folder, info, rows, take):
     vectors, table = f'vectors-{step}.bin', f'pictures-{step}.csv'
     def write_vectors(to):
         with open(to, 'wb') as f:
-            for a in range(0, len(rows), 4096): f.write(take(slice(a, a + 4096)).tobytes())
+            for a in range(0, len(rows), 4096):
+                f.write(take(slice(a, a + 4096)).tobytes())
     text = io.StringIO(newline='')
     csv.writer(text).writerows([COLUMNS, *rows])
     raw = text.getvalue().encode('utf-8', 'surrogateescape')
     write_safely(folder/vectors, write_vectors)
     write_safely(folder/table, lambda to: to.write_bytes(raw))
-    write_info(folder, {**info, 'generation': step, 'count': len(rows), 'vectors': vectors,
-                        'pictures': table, 'index': None,
+    write_info(folder, {**info, 'generation': step, 'count': len(rows), 'index': None,
+                        'vectors': vectors, 'pictures': table,
                         'pictures_sha256': hashlib.sha256(raw).hexdigest()})
     for p in folder.iterdir():         # older files, and the journal
         if p.name.startswith(('vectors-', 'pictures-', 'index-', 'new-')) \
@@ -194,7 +198,7 @@ def _update(folder, made, pictures, embed, prepare):
     if info: check_maker(folder, info, made)
     else: prepare(folder); info = dict(format=1, **made)
     rows, vectors, sound, trouble = _read(folder, info)
-    if trouble: warnings.warn(f'{trouble}: those pictures are embedded again', stacklevel=4)
+    if trouble: warnings.warn(f'{trouble}: those are embedded again', stacklevel=4)
     old, known = {rows[i][0]: rows[i] for i in sound}, {rows[i][3]: i for i in sound}
     with ThreadPoolExecutor(os.cpu_count()) as ex:
         files = list(ex.map(lambda p: _state(p, old.get(p)), pictures))
@@ -220,7 +224,8 @@ def _update(folder, made, pictures, embed, prepare):
     return dict(embedded=embedded, left_out=len(pictures) - len(files),
                 kept=sum(f[0] in old and old[f[0]][3] == f[3] for f in files),
                 moved=sum(f[0] not in old and f[3] in known for f in files),
-                dropped=sum(p not in pictures and r[3] not in contents for p, r in old.items()))
+                dropped=sum(p not in pictures and r[3] not in contents
+                            for p, r in old.items()))
 
 # %% ../nbs/03a_store.ipynb #137bfc0a
 def update_store(
@@ -253,6 +258,6 @@ def amend_info(
     with FileLock(folder/'lock', timeout=60):
         now = read_info(folder)
         if now.get('generation') != info.get('generation'):
-            raise ValueError(f"the gallery '{folder}' has changed meanwhile: load it again")
+            raise ValueError(f"the gallery '{folder}' has changed: load it again")
         write_info(folder, {**now, **changes})
     return {**now, **changes}

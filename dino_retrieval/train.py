@@ -18,9 +18,9 @@ from fastcore.basics import chunked, patch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .data import (BadImage, EvalView, ImageSet, PKSampler, TrainView,
-                                 TripletDataset, ViewDataset, check_classes, load_or_error,
-                                 readable, seeded, skip_bad)
+from .data import (
+    BadImage, EvalView, ImageSet, PKSampler, TrainView, TripletDataset, ViewDataset,
+    check_classes, load_or_error, readable, seeded, skip_bad)
 from .metrics import ap_at_k, bootstrap
 from .model import pick_dtype
 from .retrieve import embed, progress_bar, topk
@@ -208,6 +208,7 @@ def _fixed_views(im, names, model):
             with seeded(int(name), int(content[:8], 16)): crop = TrainView(model.size)(im)
             yield crop
 
+# %% ../nbs/02_train.ipynb #94b4e1c8
 @patch
 def _fill(self:TokenCache, model, prefix, files, index, nbytes, progress):
     "Compute what is missing, batch by batch, and keep it; {path: error} of the rest."
@@ -305,9 +306,10 @@ class _Run:
     def __init__(self, model, train, valid, c, loss, workers=None, acc=None):
         self.model, self.c, self.loss = model, c, loss
         self.train, self.valid = _pictures(train), _pictures(valid)
-        cached = isinstance(train, TokenCache)
-        self.data = train if cached else ViewDataset(train, TrainView(model.size), c['seed'])
-        self.held = valid if cached else None
+        self.data, self.held = train, valid                # tokens, or else pictures
+        if not isinstance(train, TokenCache):
+            self.data = ViewDataset(train, TrainView(model.size), c['seed'])
+            self.held = None
         self.rank, self.world = (acc.process_index, acc.num_processes) if acc else (0, 1)
         self.dtype = pick_dtype(model.device, c['precision'])
         kind, cpu = model.device.type, model.device.type == 'cpu'
@@ -476,6 +478,7 @@ def _check_train(train):
         warnings.warn(f'{lonely} of {len(counts)} classes have a single training '
                       'picture: they give no anchor and no positive', stacklevel=3)
 
+# %% ../nbs/02_train.ipynb #d043a2e1
 def _ready(model, train, valid, cache, acc, **kw):
     "Both sets without unreadable pictures; with `cache` their tokens."
     if not cache: return readable(train), valid and readable(valid)
