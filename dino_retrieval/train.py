@@ -487,6 +487,21 @@ def _ready(model, train, valid, cache, acc, **kw):
         return (TokenCache(train, model, folder, **kw),
                 valid and TokenCache(valid, model, folder, 0, **kw))
 
+def _note_bad(sets, out, max_bad, first):
+    "List unreadable pictures in `bad_files.csv`; raise if they are too many."
+    bad = {e.path: e.reason for s in sets for e in s.bad or ()}
+    n = sum(map(len, sets)) + len(bad)
+    if out and bad and first:
+        out.mkdir(parents=True, exist_ok=True)
+        text = io.StringIO(newline='')
+        csv.writer(text).writerows([('path', 'reason'), *sorted(bad.items())])
+        raw = text.getvalue().encode('utf-8', 'surrogateescape')
+        write_safely(out/'bad_files.csv', lambda to: to.write_bytes(raw))
+    if len(bad) > max_bad*n:
+        where = f": see '{out/'bad_files.csv'}'" if out else ''
+        raise ValueError(f'{len(bad)} of {n} pictures cannot be read{where}; mend or '
+                         f'delete them, or allow more than {max_bad:.0%} with max_bad')
+
 def _accelerator(report_to, out):
     "`accelerate`, where several processes or a tracker need it."
     if int(os.environ.get('WORLD_SIZE', 1)) == 1 and not report_to: return None
@@ -536,6 +551,7 @@ def fit(
     schedule='constant',# of the rate: 'constant' or 'cosine'
     save_every=600,   # seconds between checkpoints within an epoch
     report_to=None,   # a tracker of `accelerate`, such as 'tensorboard'
+    max_bad=.05,      # share of unreadable pictures from which the run stops
     progress=True,    # show bars and a line an epoch
 )->History:
     "Triplet fine-tuning, kept only if it helps; raises on bad data, settings, collapse."
@@ -546,6 +562,8 @@ def fit(
     bars = progress and first
     train, valid = _ready(model, train, valid, cache, acc,
                           seed=seed, precision=precision, progress=bars)
+    sets = [_pictures(s) for s in (train, valid) if s is not None]
+    _note_bad(sets, out, max_bad, first)
     _check_train(_pictures(train))
     c = dict(backbone=model.backbone.name_or_path, size=model.size, epochs=epochs, bs=bs,
              lr=lr, wd=wd, margin=margin, mining=mining, patience=patience, seed=seed,
