@@ -93,6 +93,7 @@ th,small{white-space:nowrap}
 th,td{padding:.25rem .5rem;text-align:right;border-bottom:1px solid #eee}
 th:first-child,td:first-child,td.l,th.l{text-align:left}
 small{color:#666;display:block}p small{white-space:normal}.wide{overflow-x:auto}
+td.l small{white-space:normal;overflow-wrap:anywhere}pre{white-space:pre-wrap}
 .figures{display:flex;flex-wrap:wrap;gap:1rem}.figures figure{flex:1 1 17rem;margin:0}
 figure img,figure svg{width:100%;height:auto}figcaption{font-size:.85rem;color:#444}
 .row{display:flex;flex-wrap:wrap;gap:.3rem;margin:.3rem 0 1rem}
