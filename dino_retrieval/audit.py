@@ -77,6 +77,7 @@ def _candidates(x, coarse=.78, most=20):
                              zip(i.tolist(), j[i, at].tolist()))
     return sorted(found)
 
+# %% ../nbs/06_audit.ipynb #da6a623f
 def _agreement(a, b):
     "How well the slopes agree where a cut of square `a` fits the whole of `b` best."
     target = _unit(_cut(b[None], 1, 0, 0, 32))[0]
@@ -152,14 +153,16 @@ class Audit:
         return '\n'.join([*lines, self.verdict])
     __repr__ = __str__
 
-    def to_json(self,
-        path, # JSON file
-    ):
-        "Write everything that was found."
-        d = dict(ok=self.ok, verdict=self.verdict, parts=self.parts, rows=self.rows)
-        Path(path).write_text(json.dumps(d, indent=1) + '\n', encoding='utf-8')
+# %% ../nbs/06_audit.ipynb #9124c247
+@patch
+def to_json(self:Audit,
+    path, # JSON file
+):
+    "Write everything that was found."
+    d = dict(ok=self.ok, verdict=self.verdict, parts=self.parts, rows=self.rows)
+    Path(path).write_text(json.dumps(d, indent=1) + '\n', encoding='utf-8')
 
-# %% ../nbs/06_audit.ipynb #e4699184
+# %% ../nbs/06_audit.ipynb #c529602b
 def _classes(parts):
     "Findings on the class sizes of the training part, and what they are."
     s = parts.get('train')

@@ -516,6 +516,7 @@ def _accelerator(report_to, out):
     except ValueError as e: raise ValueError(f"report_to='{report_to}': {e}") from e
     return acc
 
+# %% ../nbs/02_train.ipynb #696f062e
 def _notes(run):
     "Markdown for the model card: data, recipe, and the score before and after."
     n, classes = len(run.train), len(run.train.classes)
