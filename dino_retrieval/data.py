@@ -82,6 +82,7 @@ def _rgb(im):
     im.load()                                  # `convert` would copy it
     return im
 
+# %% ../nbs/00_data.ipynb #cb4dc7c5
 def load_image(
     path,         # file of any type that Pillow reads
     shorter=None, # shorter side that is needed, pixels: larger JPEGs may come smaller
@@ -372,6 +373,7 @@ def decode(
     x = _jpeg(path, shorter)
     return load_image(path, shorter) if x is None else x
 
+# %% ../nbs/00_data.ipynb #8cfa0f0c
 class EvalView:
     "Resize the shorter side, cut a square: picture or bytes to uint8 (3,size,size)."
     def __init__(self,

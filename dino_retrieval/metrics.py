@@ -36,8 +36,7 @@ def _hits_so_far(rel, scores):
     hits = np.concatenate([np.zeros((len(rel), 1), int), rel.cumsum(1)], 1)
     before = np.take_along_axis(hits, start, 1)
     r = np.take_along_axis(hits, end + 1, 1) - before
-    size, i = end - start + 1, at - start
-    p = r/size
+    p, size, i = r/(end - start + 1), end - start + 1, at - start
     miss = np.maximum(size - r - i, 0)/(size - i)   # no hit here if none in the group yet
     return p, p*(before + 1 + i*(r - 1)/np.maximum(size - 1, 1)), miss
 

@@ -19,8 +19,7 @@ from fastcore.meta import delegates
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .data import (BadImage, EvalView, ImageSet, decode, load_image,
-                                 show_images)
+from .data import BadImage, EvalView, decode, load_image, show_images
 from .metrics import score_threshold
 from .model import Embedder, pick_dtype
 from .rerank import expand, k_reciprocal, whiten, whitening
