@@ -21,6 +21,8 @@ from transformers.activations import GELUActivation
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as hf_logging
 
+from .halves import add_product, halves, halves_pay, scratch
+
 # %% ../nbs/01_model.ipynb #52a4d52c
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -174,6 +176,37 @@ class _FrozenBlock:
         x = self.o(_attend(q, k, v, self.heads)).add_(x)
         return self.mlp(self.norm2(x)).add_(x)
 
+# %% ../nbs/01_model.ipynb #8660c73a
+class _HalvesBlock(_FrozenBlock):
+    "The same in float32, from products of bfloat16 halves; of a block with a GELU."
+    def __init__(self, block, heads, dtype):
+        super().__init__(block, heads, dtype)
+        w, d, (fc1, fc2) = self.weight, self.weight.shape[1], _linears(self.mlp)
+        c = torch.zeros(3*d) if self.bias is None else self.bias
+        self.qkv = [(halves(a), b) for a, b in zip(w.split(d), c.split(d))]
+        self.out, self.bias1, self.bias2 = halves(self.o.weight), self.o.bias, fc2.bias
+        self.hidden = [(halves(w1), c1, halves(w2)) for w1, c1, w2 in zip(
+            fc1.weight.split(d), fc1.bias.split(d), fc2.weight.split(d, 1))]
+        del self.weight, self.bias, self.o, self.mlp
+
+    def __call__(self, x, cls_only=False):
+        def linear(h, w, c, name):
+            y = scratch(name, (len(h[0]), len(c)))
+            return add_product(y.copy_(c.expand_as(y)), h, w)
+        b, t, d = x.shape
+        h = halves(x.flatten(0, 1), self.norm1, 'in')
+        q, k, v = (linear(h, w, c, name).view(b, t, d)
+                   for name, (w, c) in zip('qkv', self.qkv))
+        if cls_only: q, x, t = q[:, :1], x[:, :1], 1
+        a = _attend(q, k, v, self.heads).flatten(0, 1)
+        x = add_product((x + self.bias1).flatten(0, 1), halves(a, name='in'), self.out)
+        h = halves(x, self.norm2, 'in')
+        x += self.bias2
+        for w1, c1, w2 in self.hidden:
+            y = linear(h, w1, c1, 'q')
+            add_product(x, halves(y, torch.ops.aten.gelu_, 'hidden'), w2)
+        return x.view(b, t, d)
+
 # %% ../nbs/01_model.ipynb #76ee9ccb
 @contextmanager
 def _matmul_precision(name):
@@ -209,12 +242,14 @@ class Frozen:
             b.embeddings.interpolate_pos_encoding(
                 torch.empty(1, tokens, b.config.hidden_size), model.size, model.size))
         self.embeddings.to(dtype).eval()
-        heads = b.config.num_attention_heads
-        self.blocks = [_FrozenBlock(x, heads, dtype) for x in blocks[:depth]]
-        self.norm = copy.deepcopy(norm).to(dtype)
-        cpu = model.device.type == 'cpu'
+        cpu, heads = model.device.type == 'cpu', b.config.num_attention_heads
         self.micro = max(4, 2100//(tokens + model.registers)) if cpu else 4096
         self.matmul = _cpu_precision() if cpu and dtype == torch.float32 else None
+        gelu = any(isinstance(m, GELUActivation) for m in blocks[0].mlp.children())
+        halved = self.matmul == 'highest' and gelu and halves_pay(b.config.hidden_size)
+        kind = _HalvesBlock if halved else _FrozenBlock
+        self.blocks = [kind(x, heads, dtype) for x in blocks[:depth]]
+        self.norm = copy.deepcopy(norm).to(dtype)
 
     def _few_at_a_time(self, pixels, last):
         size = self.model.size
@@ -244,7 +279,6 @@ def __call__(self:Frozen, pixels):
     last = lambda x: m._pooled(self.norm(self.blocks[-1](x, m.pool == 'cls')))
     return self._few_at_a_time(pixels, last)
 
-# %% ../nbs/01_model.ipynb #3ed73f14
 @patch
 def frozen(self:Embedder,
     precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
