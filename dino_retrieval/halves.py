@@ -66,6 +66,7 @@ def add_product(
     y, # (n,m) float32, added to in place
     x, # halves of (n,d)
     w, # halves of (m,d), such as the weight of a linear layer
+    keep=True, # False: what y held is overwritten
 ):     # y
     "y += x @ w.T, at float32's precision but for 2^-16; raises `ValueError` for shapes."
     (n, d), m = x[0].shape, len(w[0])
@@ -77,5 +78,6 @@ def add_product(
             raise ValueError(f'a contiguous {dtype} matrix on the CPU is needed')
     for a, b in ((x[0], w[0]), (x[1], w[0]), (x[0], w[1])):
         _mkl()(_ROW_MAJOR, _PLAIN, _TRANSPOSED, n, m, d, 1, a.data_ptr(), d,
-               b.data_ptr(), d, 1, y.data_ptr(), m)
+               b.data_ptr(), d, keep, y.data_ptr(), m)
+        keep = True
     return y

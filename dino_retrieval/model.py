@@ -183,27 +183,30 @@ class _HalvesBlock(_FrozenBlock):
         super().__init__(block, heads, dtype)
         w, d, (fc1, fc2) = self.weight, self.weight.shape[1], _linears(self.mlp)
         c = torch.zeros(3*d) if self.bias is None else self.bias
-        self.qkv = [(halves(a), b) for a, b in zip(w.split(d), c.split(d))]
-        self.out, self.bias1, self.bias2 = halves(self.o.weight), self.o.bias, fc2.bias
+        self.q, self.k, self.v = map(halves, w.split(d))
+        # softmax ignores the keys' bias; the values' passes through attention unchanged
+        self.bias_q, self.bias1 = c[:d], self.o.bias + self.o.weight @ c[2*d:]
+        self.out, self.bias2 = halves(self.o.weight), fc2.bias
         self.hidden = [(halves(w1), c1, halves(w2)) for w1, c1, w2 in zip(
             fc1.weight.split(d), fc1.bias.split(d), fc2.weight.split(d, 1))]
         del self.weight, self.bias, self.o, self.mlp
 
     def __call__(self, x, cls_only=False):
-        def linear(h, w, c, name):
-            y = scratch(name, (len(h[0]), len(c)))
-            return add_product(y.copy_(c.expand_as(y)), h, w)
+        def linear(name, h, w, c=None):
+            y = scratch(name, (len(h[0]), len(w[0])))
+            if c is not None: y.copy_(c.expand_as(y))
+            return add_product(y, h, w, keep=c is not None)
         b, t, d = x.shape
         h = halves(x.flatten(0, 1), self.norm1, 'in')
-        q, k, v = (linear(h, w, c, name).view(b, t, d)
-                   for name, (w, c) in zip('qkv', self.qkv))
-        if cls_only: q, x, t = q[:, :1], x[:, :1], 1
+        k, v = linear('k', h, self.k).view(x.shape), linear('v', h, self.v).view(x.shape)
+        if cls_only: h, x, t = [p[::t].contiguous() for p in h], x[:, :1], 1
+        q = linear('q', h, self.q, self.bias_q).view(b, t, d)
         a = _attend(q, k, v, self.heads).flatten(0, 1)
         x = add_product((x + self.bias1).flatten(0, 1), halves(a, name='in'), self.out)
         h = halves(x, self.norm2, 'in')
         x += self.bias2
         for w1, c1, w2 in self.hidden:
-            y = linear(h, w1, c1, 'q')
+            y = linear('q', h, w1, c1)
             add_product(x, halves(y, torch.ops.aten.gelu_, 'hidden'), w2)
         return x.view(b, t, d)
 
