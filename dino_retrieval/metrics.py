@@ -359,7 +359,7 @@ def evaluate(
     where = f"'{truth}'" if isinstance(truth, (str, Path)) else 'the truth'
     if isinstance(truth, (str, Path)): truth = _read_truth(truth)
     name = {p: Path(p).name for p in {*queries, *itertools.chain(*samples)}}
-    label = _label(set(name.values()), truth, where)
+    label = _label(sorted(set(name.values())), truth, where)
     _, code = np.unique(np.array([str(v) for v in label.values()]), return_inverse=True)
     code = dict(zip(label, code.tolist()))
     y = np.array([code[name[q]] for q in queries])
