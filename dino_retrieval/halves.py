@@ -17,11 +17,11 @@ class _Scratch(threading.local):
     def __init__(self): self.held = {}
 
     def __call__(self, name, shape, dtype=torch.float32):
-        n = math.prod(shape)
-        if len(self.held.get(name, ())) < n:
+        n = math.prod(shape)*dtype.itemsize
+        if name not in self.held or len(self.held[name]) < n:
             with torch.inference_mode(False):        # else of use in that mode only
-                self.held[name] = torch.empty(n, dtype=dtype)
-        return self.held[name][:n].view(shape)
+                self.held[name] = torch.empty(n, dtype=torch.uint8)
+        return self.held[name][:n].view(dtype).view(shape)
 
 scratch = _Scratch()
 
@@ -32,8 +32,8 @@ def halves(
     name=None, # of the scratch memory to write to; None: fresh memory
 )->tuple:      # high and low half, (n,d) bfloat16 each
     "Split float32 into two bfloat16 numbers whose sum it is, to 16 bits."
-    hi, lo = (torch.empty(x.shape, dtype=torch.bfloat16) if name is None
-              else scratch(name + part, x.shape, torch.bfloat16) for part in ('hi', 'lo'))
+    shape, dtype = (2, *x.shape), torch.bfloat16
+    hi, lo = torch.empty(shape, dtype=dtype) if name is None else scratch(name, shape, dtype)
     rows = 64*torch.get_num_threads()
     for a, h, l in zip(*(t.split(rows) for t in (x, hi, lo))):
         if f: a = f(a)
@@ -63,11 +63,11 @@ def halves_pay(
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112     # as CBLAS numbers them
 
 def add_product(
-    y, # (n,m) float32, added to in place
-    x, # halves of (n,d)
-    w, # halves of (m,d), such as the weight of a linear layer
+    y,         # (n,m) float32, added to in place
+    x,         # halves of (n,d)
+    w,         # halves of (m,d), such as the weight of a linear layer
     keep=True, # False: what y held is overwritten
-):     # y
+):             # y
     "y += x @ w.T, at float32's precision but for 2^-16; raises `ValueError` for shapes."
     (n, d), m = x[0].shape, len(w[0])
     shapes = [y.shape, *(t.shape for t in (*x, *w))]

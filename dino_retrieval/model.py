@@ -178,7 +178,7 @@ class _FrozenBlock:
 
 # %% ../nbs/01_model.ipynb #8660c73a
 class _HalvesBlock(_FrozenBlock):
-    "The same in float32, from products of bfloat16 halves; of a block with a GELU."
+    "The same in float32, of bfloat16 halves, with a GELU; its input is overwritten."
     def __init__(self, block, heads, dtype):
         super().__init__(block, heads, dtype)
         w, d, (fc1, fc2) = self.weight, self.weight.shape[1], _linears(self.mlp)
@@ -198,11 +198,13 @@ class _HalvesBlock(_FrozenBlock):
             return add_product(y, h, w, keep=c is not None)
         b, t, d = x.shape
         h = halves(x.flatten(0, 1), self.norm1, 'in')
-        k, v = linear('k', h, self.k).view(x.shape), linear('v', h, self.v).view(x.shape)
-        if cls_only: h, x, t = [p[::t].contiguous() for p in h], x[:, :1], 1
+        # the last block's 'hidden' and 'q' are free, and still in the processor's cache
+        k = linear('hidden', h, self.k).view(x.shape)
+        v = linear('v', h, self.v).view(x.shape)
+        if cls_only: h, x, t = [p[::t].contiguous() for p in h], x[:, :1].contiguous(), 1
         q = linear('q', h, self.q, self.bias_q).view(b, t, d)
         a = _attend(q, k, v, self.heads).flatten(0, 1)
-        x = add_product((x + self.bias1).flatten(0, 1), halves(a, name='in'), self.out)
+        x = add_product(x.add_(self.bias1).flatten(0, 1), halves(a, name='in'), self.out)
         h = halves(x, self.norm2, 'in')
         x += self.bias2
         for w1, c1, w2 in self.hidden:
