@@ -32,8 +32,8 @@ def halves(
     name=None, # of the scratch memory to write to; None: fresh memory
 )->tuple:      # high and low half, (n,d) bfloat16 each
     "Split float32 into two bfloat16 numbers whose sum it is, to 16 bits."
-    shape, dtype = (2, *x.shape), torch.bfloat16
-    hi, lo = torch.empty(shape, dtype=dtype) if name is None else scratch(name, shape, dtype)
+    size, dtype = (2, *x.shape), torch.bfloat16
+    hi, lo = scratch(name, size, dtype) if name else torch.empty(size, dtype=dtype)
     rows = 64*torch.get_num_threads()
     for a, h, l in zip(*(t.split(rows) for t in (x, hi, lo))):
         if f: a = f(a)
