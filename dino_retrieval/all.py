@@ -1,6 +1,7 @@
 "Every public name in one import: `from dino_retrieval.all import *`."
 from dino_retrieval.audit import *
 from dino_retrieval.data import *
+from dino_retrieval.files import *
 from dino_retrieval.halves import *
 from dino_retrieval.metrics import *
 from dino_retrieval.model import *

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
+from .files import InputError
+
 # %% ../nbs/00_data.ipynb #7e6f903b
 DEMO = Path(__file__).parent/'demo'/'emoji.zip' if '__file__' in globals() else None
 
@@ -50,7 +52,7 @@ def demo_data(
     return root
 
 # %% ../nbs/00_data.ipynb #e6c586de
-class BadImage(ValueError):
+class BadImage(InputError):
     "A picture that cannot be read: `path` and `reason`."
     def __init__(self, path, reason):
         super().__init__(f"cannot read picture '{path}': {reason}; replace or delete it")
@@ -167,7 +169,7 @@ def from_folder(cls:ImageSet,
     "Labelled pictures of `root/<class>/**`; raises where there are none."
     paths = [p for p in list_images(root) if p.parent != Path(root)]
     if not paths:
-        raise ValueError(f"no pictures in class folders below '{root}'; "
+        raise InputError(f"no pictures in class folders below '{root}'; "
                          'expected one folder a class, as in CLASS/picture.jpg')
     return cls._named(paths, [p.relative_to(root).parts[0] for p in paths])
 
@@ -180,7 +182,7 @@ def _read_rows(path):
             return list(csv.DictReader(f))
     try: import pyarrow.parquet as pq
     except ImportError:
-        raise ValueError(f"reading '{path}' needs pyarrow: "
+        raise InputError(f"reading '{path}' needs pyarrow: "
                          "pip install 'dino_retrieval[parquet]'") from None
     return pq.read_table(path).to_pylist()
 
@@ -203,10 +205,10 @@ def from_table(cls:ImageSet,
         rows = _read_rows(Path(rows))
     have = set(rows[0]) if rows else set()
     missing = [c for c in ('path', 'label') if c not in have]
-    if missing: raise ValueError(f"{name}: no column {' or '.join(missing)} "
+    if missing: raise InputError(f"{name}: no column {' or '.join(missing)} "
                                  f"among {', '.join(map(str, sorted(have))) or 'none'}")
     if split: rows = _part(rows, split, have)
-    if not rows: raise ValueError(f"{name}: no row whose split is '{split}'")
+    if not rows: raise InputError(f"{name}: no row whose split is '{split}'")
     return cls._named([folder/r['path'] for r in rows], [r['label'] for r in rows])
 
 # %% ../nbs/00_data.ipynb #6556be65
@@ -223,14 +225,14 @@ def from_files(cls:ImageSet,
         return cls.from_files([Path(what).parent/x.strip() for x in lines if x.strip()])
     if set('*?[') & set(str(what)) and not Path(what).exists(): return cls(_matches(what))
     paths = list_images(what)
-    if not paths: raise ValueError(f"no pictures in '{what}'")
+    if not paths: raise InputError(f"no pictures in '{what}'")
     return cls(paths)
 
 def _matches(path):
     "The path, or the files that a pattern stands for."
     if not set('*?[') & set(str(path)) or Path(path).exists(): return [Path(path)]
     found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
-    if not found: raise ValueError(f"no file matches '{path}'")
+    if not found: raise InputError(f"no file matches '{path}'")
     return [Path(p) for p in found]
 
 @patch(cls_method=True)
@@ -244,7 +246,7 @@ def from_dataset(cls:ImageSet,
     features = getattr(dataset, 'features', None)
     if features is not None:
         lost = [c for c in (image, label) if c not in features]
-        if lost: raise ValueError(f"the dataset has no column {' or '.join(lost)} "
+        if lost: raise InputError(f"the dataset has no column {' or '.join(lost)} "
                                   f"among {', '.join(features)}")
     names = getattr((features or {}).get(label), 'names', None)
     folder, paths, labels = Path(folder), [], []
@@ -286,7 +288,7 @@ def skip_bad(
     for e in filter(None, errors): warnings.warn(f'skipped: {e}', stacklevel=3)
     lost = len(s) - len(good)
     if lost: warnings.warn(f'{lost} of {len(s)} pictures skipped', stacklevel=3)
-    if not good: raise ValueError(f'none of the {len(s)} pictures can be read')
+    if not good: raise InputError(f'none of the {len(s)} pictures can be read')
     s = s.subset(good)
     s.bad = [*(s.bad or ()), *filter(None, errors)]
     return s
@@ -320,9 +322,9 @@ def split(self:ImageSet,
 
 def _check_split(s, valid):
     if s.labels is None:
-        raise ValueError('a set without labels cannot be split by class')
+        raise InputError('a set without labels cannot be split by class')
     if not 0 < valid < 1:
-        raise ValueError(f'val_split={valid}: choose a share between 0 and 1')
+        raise InputError(f'val_split={valid}: choose a share between 0 and 1')
 
 # %% ../nbs/00_data.ipynb #b0772720
 @patch
@@ -334,7 +336,7 @@ def split_classes(self:ImageSet,
     _check_split(self, valid)
     classes = np.random.default_rng(seed).permutation(np.unique(self.labels))
     if len(classes) < 2:
-        raise ValueError('splitting by class needs at least two classes')
+        raise InputError('splitting by class needs at least two classes')
     n = min(max(round(len(classes)*valid), 1), len(classes) - 1)
     right = np.isin(self.labels, classes[:n])
     return self._only(np.flatnonzero(~right)), self._only(np.flatnonzero(right))
@@ -477,12 +479,12 @@ def check_classes(
 ):
     "Raise `ValueError` unless there are two classes, one of them with two pictures."
     if s.labels is None:
-        raise ValueError('training needs labels: one folder a class, or a table')
+        raise InputError('training needs labels: one folder a class, or a table')
     counts = np.unique(s.labels, return_counts=True)[1]
     if len(counts) < 2:
-        raise ValueError(f"only one class ('{s.classes[s.labels[0]]}'): two are needed")
+        raise InputError(f"only one class ('{s.classes[s.labels[0]]}'): two are needed")
     if counts.max() < 2:
-        raise ValueError('every class has a single picture: two of a class are needed')
+        raise InputError('every class has a single picture: two of a class are needed')
 
 # %% ../nbs/00_data.ipynb #16eb397a
 class TripletDataset(torch.utils.data.Dataset):
@@ -533,9 +535,9 @@ class PKSampler(torch.utils.data.Sampler):
         self.groups, self.p, self.k = [g for g in groups if len(g) > 1], p, k
         self.seed, self.epoch = seed, 0
         if min(p, k) < 2:
-            raise ValueError(f'p={p}, k={k}: a batch needs two classes, two of each')
+            raise InputError(f'p={p}, k={k}: a batch needs two classes, two of each')
         if len(self.groups) < p:
-            raise ValueError(f'a batch needs p={p} classes with two pictures or more, '
+            raise InputError(f'a batch needs p={p} classes with two pictures or more, '
                              f'there are {len(self.groups)}')
 
     def _deal(self):

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
+from .files import InputError
+
 # %% ../nbs/04_metrics.ipynb #8faebac6
 def _ranks(rel, k):
     rel = np.atleast_2d(np.asarray(rel, dtype=bool))
     if k is None: return rel
     if not 1 <= k <= rel.shape[1]:
-        raise ValueError(f'k={k}: the rankings hold {rel.shape[1]} pictures')
+        raise InputError(f'k={k}: the rankings hold {rel.shape[1]} pictures')
     return rel[:, :k]
 
 def _relevant(rel, total):
@@ -50,9 +52,9 @@ def ap_at_k(
     scores=None,# (q,m) best first: ties count by their mean over all orders
 )->np.ndarray:  # (q,) float64
     "Average precision of each query within k ranks; 0 where nothing is relevant."
-    if norm not in NORMS: raise ValueError(f"ap='{norm}': choose {', '.join(NORMS)}")
+    if norm not in NORMS: raise InputError(f"ap='{norm}': choose {', '.join(NORMS)}")
     if norm == 'hits' and scores is not None:
-        raise ValueError("ap='hits' has no exact mean over ties: choose min or total")
+        raise InputError("ap='hits' has no exact mean over ties: choose min or total")
     r = _ranks(rel, k)
     hits = r.cumsum(1)*r if scores is None else _hits_so_far(_ranks(rel, None), scores)[1]
     found = (hits[:, :k]/np.arange(1, k + 1)).sum(1)
@@ -207,7 +209,7 @@ def score_threshold(
     "The lowest threshold with that false-match rate; raises for too few queries."
     n, allowed = len(unknown), int(len(unknown)*rate + 1e-9)
     if allowed < 1 or rate >= 1:
-        raise ValueError(f'{n} pictures cannot tell a rate of {rate:g}: '
+        raise InputError(f'{n} pictures cannot tell a rate of {rate:g}: '
                          'give at least 1/rate of them')
     below = np.float32(np.sort(unknown)[n - 1 - allowed])      # must not reach it
     return float(np.nextafter(below, np.float32(2)))
@@ -231,7 +233,7 @@ def by_prefix(
     "The class number before the first underscore; raises `ValueError` without one."
     head, sep, _ = name.partition('_')
     if not (sep and head.isdecimal()):
-        raise ValueError(f"'{name}' does not start with a class number and an underscore "
+        raise InputError(f"'{name}' does not start with a class number and an underscore "
                          '(12_Apple_003.jpg): rename it, or give a file,label CSV')
     return int(head)
 
@@ -241,7 +243,7 @@ def _read_truth(path):
     with open(path, newline='', encoding='utf-8-sig') as f:
         rows = list(csv.DictReader(f))
     missing = [c for c in ('file', 'label') if not rows or c not in rows[0]]
-    if missing: raise ValueError(f"'{path}': no column {' or '.join(missing)}")
+    if missing: raise InputError(f"'{path}': no column {' or '.join(missing)}")
     return {r['file']: r['label'] for r in rows}
 
 def _label(names, truth, what='the truth'):
@@ -249,7 +251,7 @@ def _label(names, truth, what='the truth'):
     if callable(truth): return {n: truth(n) for n in names}
     lost = sorted(n for n in names if n not in truth)
     more = f' and {len(lost) - 5} more' if len(lost) > 5 else ''
-    if lost: raise ValueError(f"{what} has no label for {', '.join(lost[:5])}{more}")
+    if lost: raise InputError(f"{what} has no label for {', '.join(lost[:5])}{more}")
     return {n: truth[n] for n in names}
 
 # %% ../nbs/04_metrics.ipynb #ccf4db80
@@ -257,7 +259,7 @@ def _read_json(path):
     if not path.is_file():
         raise FileNotFoundError(f"there is no results file '{path}'; check the path")
     try: return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f"'{path}' is not JSON: {e}") from None
+    except ValueError as e: raise InputError(f"'{path}' is not JSON: {e}") from None
 
 def _read_results(results):
     "Queries, ranked pictures, gallery, (q,k) scores, {name: path}, as far as known."
@@ -278,21 +280,21 @@ def _read_results(results):
         scores = [q['scores'] for q in rows] or None
         return queries, samples, more.get('gallery'), scores, files
     except (TypeError, KeyError, AttributeError):
-        raise ValueError('results must be a list of {"filename", "samples"}') from None
+        raise InputError('results must be a list of {"filename", "samples"}') from None
 
 def _skips(ignore, leave_one_out):
     if not leave_one_out: return ignore
     return lambda q, g: q == g or bool(ignore and ignore(q, g))
 
 def _check_rankings(queries, samples, k):
-    if not queries: raise ValueError('there are no queries in the results')
+    if not queries: raise InputError('there are no queries in the results')
     if len(set(queries)) < len(queries):
         twice = next(q for i, q in enumerate(queries) if q in queries[:i])
-        raise ValueError(f"'{twice}' is asked twice in the results")
+        raise InputError(f"'{twice}' is asked twice in the results")
     short = [(q, len(s)) for q, s in zip(queries, samples) if len(s) < k]
     if short:
         q, n = short[0]
-        raise ValueError(f"{len(short)} queries have too few samples, '{Path(q).name}' "
+        raise InputError(f"{len(short)} queries have too few samples, '{Path(q).name}' "
                          f'only {n}: choose ks up to that')
 
 # %% ../nbs/04_metrics.ipynb #e8a44615
@@ -348,7 +350,7 @@ def evaluate(
     strata=False,             # bootstrap within each class
 )->Report:
     "Metrics with intervals; raises where results and truth do not fit."
-    if ap not in NORMS: raise ValueError(f"ap='{ap}': choose {', '.join(NORMS)}")
+    if ap not in NORMS: raise InputError(f"ap='{ap}': choose {', '.join(NORMS)}")
     queries, samples, gallery, scores, files = _read_results(results)
     ignore = _skips(ignore, leave_one_out)
     keep = [[j for j, p in enumerate(row) if ignore is None or not ignore(q, p)]
@@ -365,7 +367,7 @@ def evaluate(
     y = np.array([code[name[q]] for q in queries])
     rel = np.array([[code[name[p]] for p in row[:m]] for row in samples]) == y[:, None]
     total = _totals(queries, label, gallery, truth, ignore)
-    if ties == 'mean' and scores is None: raise ValueError("ties='mean' needs the scores")
+    if ties == 'mean' and scores is None: raise InputError("ties='mean' needs the scores")
     if scores is not None:
         scores = np.array([[row[j] for j in js[:m]] for row, js in zip(scores, keep)])
     d = dict(paths=queries, classes=[label[name[q]] for q in queries], samples=samples,
@@ -379,7 +381,7 @@ def _report(d, how, tied, **more_details):
     "A `Report` of rankings, after the choice of queries that count."
     ks, ap, more, q, total = how['ks'], how['ap'], [], len(d['paths']), d['total']
     if total is None and (ap == 'total' or {'R', 'nDCG'} & set(how['metrics'])):
-        raise ValueError("ap='total', R and nDCG need the gallery: keep the .scores.json "
+        raise InputError("ap='total', R and nDCG need the gallery: keep the .scores.json "
                          'beside the results, or give a truth table that lists it')
     if total is None:
         if ap == 'min': more = ['the gallery is unknown: k is taken for min(k, relevant)']
@@ -389,7 +391,7 @@ def _report(d, how, tied, **more_details):
         more = [f"{nothing.sum()} queries have no relevant picture in the gallery; they "
                 + ('count as 0' if how['empty'] == 'zero' else 'are left out')]
     use = np.flatnonzero(~nothing | (how['empty'] == 'zero'))
-    if not len(use): raise ValueError('no query has a relevant picture in the gallery')
+    if not len(use): raise InputError('no query has a relevant picture in the gallery')
     def pick(x):
         if x is None or hasattr(x, 'dtype'): return x if x is None else x[use]
         return [x[i] for i in use]
@@ -431,6 +433,6 @@ def compare(
 )->Table:      # differences a - b, with interval and two-sided p
     "Paired bootstrap of the difference; raises where the queries differ."
     if report_a.queries != report_b.queries:
-        raise ValueError('the two results answer different queries')
+        raise InputError('the two results answer different queries')
     a, b = report_a.per_query, report_b.per_query
     return _table({n: a[n] - b[n] for n in a if n in b}, .95, seed, p=True)

@@ -21,6 +21,7 @@ from transformers.activations import GELUActivation
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as hf_logging
 
+from .files import InputError
 from .halves import add_product, halves, halves_pay, scratch
 
 # %% ../nbs/01_model.ipynb #52a4d52c
@@ -37,7 +38,7 @@ def pick_dtype(
     "The dtype; 'auto': bf16 if the device has it, else fp16 on CUDA, fp32 elsewhere."
     if precision in DTYPES: return DTYPES[precision]
     if precision != 'auto':
-        raise ValueError(f"precision='{precision}': choose auto, {', '.join(DTYPES)}")
+        raise InputError(f"precision='{precision}': choose auto, {', '.join(DTYPES)}")
     kind = torch.device(device).type
     if kind == 'cuda':
         has = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -74,11 +75,11 @@ class Embedder(nn.Module):
     ):
         super().__init__()
         if pool not in POOLS:
-            raise ValueError(f"pool='{pool}': choose {', '.join(POOLS)}")
+            raise InputError(f"pool='{pool}': choose {', '.join(POOLS)}")
         patch = backbone.config.patch_size
         if size < patch or size % patch:
             low = max(size//patch, 1)*patch
-            raise ValueError(f'size {size} is not a multiple of the patch ({patch}): '
+            raise InputError(f'size {size} is not a multiple of the patch ({patch}): '
                              f'try {low} or {low + patch}')
         self.backbone, self.pool = backbone, pool
         self._dinov2 = backbone.config.model_type.startswith('dinov2')
@@ -110,7 +111,7 @@ def freeze_except(self:Embedder,
     blocks, norm = _parts(self.backbone)
     for i in layers:
         if not 0 <= i < len(blocks):
-            raise ValueError(f'there is no layer {i}: the backbone has {len(blocks)}, '
+            raise InputError(f'there is no layer {i}: the backbone has {len(blocks)}, '
                              f'0 to {len(blocks) - 1}')
     self.layers, self.depth = tuple(layers), min(layers, default=len(blocks))
     self.requires_grad_(False)
@@ -259,7 +260,7 @@ class Frozen:
     def _few_at_a_time(self, pixels, last):
         size = self.model.size
         if pixels.shape[-2:] != (size, size):
-            raise ValueError(f'this copy was made for {size} pixels a side')
+            raise InputError(f'this copy was made for {size} pixels a side')
         out = []
         with _matmul_precision(self.matmul or torch.get_float32_matmul_precision()):
             for x in pixels.split(self.micro):
@@ -361,7 +362,7 @@ def prefix_fingerprint(self:Embedder,
     precision='auto', # of the prefix
 )->str:
     "sha256 over what decides the prefix's tokens; raises for models without one."
-    if not self._dinov2: raise ValueError('tokens can be kept for DINOv2 models only')
+    if not self._dinov2: raise InputError('tokens can be kept for DINOv2 models only')
     parts = [self.backbone.embeddings, *_parts(self.backbone)[0][:self.depth]]
     dtype = str(pick_dtype(self.device, precision))
     tensors = [t for p in parts for t in p.state_dict().values()]
@@ -476,7 +477,7 @@ def _view_settings(name, config):
 
 def _load_backbone(name):
     if name.is_dir() and not (name/'config.json').is_file():
-        raise ValueError(f"'{name}' holds no model: no config.json in it")
+        raise InputError(f"'{name}' holds no model: no config.json in it")
     try:
         with _no_bars():
             m = AutoModel.from_pretrained(name.as_posix(), use_safetensors=True,
@@ -484,12 +485,12 @@ def _load_backbone(name):
     except OSError as e:
         if name.is_dir():
             why = str(e).splitlines()[0]
-            raise ValueError(f"cannot load the model in '{name}': {why}") from e
-        raise ValueError(f"'{name}' is no folder here, and the Hugging Face Hub gives no "
+            raise InputError(f"cannot load the model in '{name}': {why}") from e
+        raise InputError(f"'{name}' is no folder here, and the Hugging Face Hub gives no "
                          'model of that name (no network, or no such model); download '
                          'it where there is a network, and name its folder') from e
     if None in _parts(m) or not any('cls_token' in n for n, _ in m.named_parameters()):
-        raise ValueError(f"'{name}' is a {type(m).__name__}, which has no CLS token: "
+        raise InputError(f"'{name}' is a {type(m).__name__}, which has no CLS token: "
                          'choose DINOv2 or another vision transformer that has one')
     return m
 

@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .data import BadImage, EvalView, decode, load_image, show_images
+from .files import InputError
 from .metrics import score_threshold
 from .model import Embedder, pick_dtype
 from .rerank import expand, k_reciprocal, whiten, whitening
@@ -68,7 +69,7 @@ def check_tta(
     "Raise `ValueError` for a view that does not exist."
     if isinstance(tta, str): tta = tta.split(',') if tta not in ('', 'none') else ()
     if set(tta or ()) - set(TTA):
-        raise ValueError(f"tta='{','.join(tta)}': choose {', '.join(TTA)} or none")
+        raise InputError(f"tta='{','.join(tta)}': choose {', '.join(TTA)} or none")
     return tuple(t for t in TTA if t in (tta or ()))
 
 class _Views:
@@ -125,9 +126,9 @@ def embed(
 # %% ../nbs/03_retrieve.ipynb #0000a0d0
 def check_k(k, n):
     "Raise `ValueError` unless k hits can be had from n pictures."
-    if n == 0: raise ValueError('the gallery is empty: index some pictures first')
+    if n == 0: raise InputError('the gallery is empty: index some pictures first')
     if not 1 <= k <= n:
-        raise ValueError(f'k={k}: the gallery holds {n} pictures; choose k from 1 to {n}')
+        raise InputError(f'k={k}: the gallery holds {n} pictures; choose k from 1 to {n}')
 
 def _rows(vectors, at):
     "Some rows of an array, a memory map or a tensor, as a tensor."
@@ -138,7 +139,7 @@ def _rows(vectors, at):
 def _check_unit(x, first, what):
     length = torch.linalg.vector_norm(x, dim=1)
     wrong = ((length - 1).abs() < .02).logical_not().nonzero()      # NaN is wrong too
-    if len(wrong): raise ValueError(f'{what} {first + wrong[0].item()} has length '
+    if len(wrong): raise InputError(f'{what} {first + wrong[0].item()} has length '
                                     f'{length[wrong[0]].item():.3g}, not 1')
 
 # %% ../nbs/03_retrieve.ipynb #a4bdc448
@@ -359,7 +360,7 @@ def search(self:Gallery,
     k = min(k, len(self)) if k > 0 else k
     check_k(k, len(self))
     if rerank not in (None, *RERANK):
-        raise ValueError(f"rerank='{rerank}': choose {', '.join(RERANK)}")
+        raise InputError(f"rerank='{rerank}': choose {', '.join(RERANK)}")
     e = embed(self.model, items, self.tta, **kwargs)
     scores, at = self._find(e, k, rerank, exact)
     is_path = lambda p: isinstance(p, (str, Path))
@@ -441,7 +442,7 @@ def remove(self:Gallery,
     "Take pictures out; raises `ValueError` for one that is not there."
     gone = {Path(os.path.abspath(p)) if self.folder else Path(p) for p in paths}
     if lost := sorted(gone - set(self.paths)):
-        raise ValueError(f"'{lost[0]}' is not in the gallery")
+        raise InputError(f"'{lost[0]}' is not in the gallery")
     keep = [i for i, p in enumerate(self.paths) if p not in gone]
     if self.folder: return self._become({self.paths[i]: self.labels[i] for i in keep})
     self._ready, self.info, self.vectors = {}, {}, self.vectors[keep]
@@ -456,7 +457,7 @@ def calibrate(self:Gallery,
 )->float:      # the score from which a hit counts as a match
     "Learn the threshold of a false-match rate and keep it; raises for too few pictures."
     mine = np.array(_listed(labelled)[1], dtype=object)
-    if None in mine: raise ValueError('calibration needs labelled pictures')
+    if None in mine: raise InputError('calibration needs labelled pictures')
     e = embed(self.model, labelled, self.tta, **kwargs)
     v, classes = (self.vectors, self.labels) if any(self.labels) else (e, mine)
     classes, best = np.array(classes, dtype=object), np.full(len(e), -1., np.float32)
@@ -474,7 +475,7 @@ INDEXES = dict(hnsw='HNSW32,Flat', ivf='IVF{lists},Flat', sq8='SQ8')
 def _faiss():
     try: import faiss
     except ImportError:
-        raise ValueError('approximate indexes need faiss: '
+        raise InputError('approximate indexes need faiss: '
                          "pip install 'dino_retrieval[faiss]'") from None
     return faiss
 
@@ -484,7 +485,7 @@ def index(self:Gallery,
 )->float:        # recall@10 against exact search
     "Build an approximate index and use it from now on; on disk, if the gallery is there."
     if kind not in INDEXES:
-        raise ValueError(f"index('{kind}'): choose {', '.join(INDEXES)}")
+        raise InputError(f"index('{kind}'): choose {', '.join(INDEXES)}")
     faiss, v, n = _faiss(), self.vectors, len(self)
     check_k(1, n)
     lists = max(1, min(round(n**.5), n//39))
@@ -524,7 +525,7 @@ def _find_by_index(self:Gallery, e, k):
         file = self.folder/about['file']
         raw = np.fromfile(file, np.uint8) if file.exists() else np.empty(0, np.uint8)
         if zlib.crc32(raw) != about['crc32']:
-            raise ValueError(f"'{file}' is damaged: Gallery.index('{about['kind']}') "
+            raise InputError(f"'{file}' is damaged: Gallery.index('{about['kind']}') "
                              'builds it again, search(exact=True) does without')
         self._ready['index'] = _faiss().deserialize_index(raw)
     at = self._ready['index'].search(e, min(len(self), max(3*k, k + 10)))[1]

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .files import InputError
+
 # %% ../nbs/03a_store.ipynb #248f4806
 def write_safely(
     path,  # file or folder
@@ -51,7 +53,7 @@ def read_info(
         info = json.loads(file.read_text())
         if info['format'] == 1: return info
     except (ValueError, KeyError, TypeError): pass
-    raise ValueError(f"'{file}' is damaged, or of a later version: delete it and run "
+    raise InputError(f"'{file}' is damaged, or of a later version: delete it and run "
                      'dino_index again, which embeds everything anew')
 
 def write_info(
@@ -71,7 +73,7 @@ def check_maker(
     short = lambda v: v[:16] if isinstance(v, str) else ','.join(v) if v else 'none'
     for key, name in (('fingerprint', 'the model'), ('tta', 'tta')):
         if key in made and list(info[key]) != list(made[key]):
-            raise ValueError(f"the gallery '{folder}' was made with {name} "
+            raise InputError(f"the gallery '{folder}' was made with {name} "
                              f'{short(info[key])}, not {short(made[key])}: use that, '
                              'or another folder')
 
@@ -111,7 +113,7 @@ def read_store(
                                              'dino_index makes one')
         rows, vectors, _, trouble = _read(folder, info)
         if not trouble: return info, rows, vectors
-    raise ValueError(f'{trouble}: dino_index repairs it')
+    raise InputError(f'{trouble}: dino_index repairs it')
 
 # %% ../nbs/03a_store.ipynb #ca20ecf6
 class _Journal:
@@ -258,6 +260,6 @@ def amend_info(
     with FileLock(folder/'lock', timeout=60):
         now = read_info(folder)
         if now.get('generation') != info.get('generation'):
-            raise ValueError(f"the gallery '{folder}' has changed: load it again")
+            raise InputError(f"the gallery '{folder}' has changed: load it again")
         write_info(folder, {**now, **changes})
     return {**now, **changes}

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from .data import (
     BadImage, EvalView, ImageSet, PKSampler, TrainView, TripletDataset, ViewDataset,
     check_classes, load_or_error, readable, seeded, skip_bad)
+from .files import InputError
 from .metrics import ap_at_k, bootstrap
 from .model import pick_dtype
 from .retrieve import embed, progress_bar, topk
@@ -73,7 +74,7 @@ def mined_loss(
     same = labels[:, None] == labels
     pos, neg = same & (ids[:, None] != ids), ~same
     if not (pos.any() and neg.any()):
-        raise ValueError('a batch needs two classes and two pictures of one of them')
+        raise InputError('a batch needs two classes and two pictures of one of them')
     d_pos, d_neg = MINERS[mining](distances(e), pos, neg)
     t = (d_pos - d_neg + margin).relu()
     n_active = (t > 0).sum()
@@ -91,7 +92,7 @@ def leave_one_out(
     _, at, counts = np.unique(labels, return_inverse=True, return_counts=True)
     n, total = len(labels), counts[at] - 1
     if not total.any():
-        raise ValueError('the validation part has one picture of each class, so nothing '
+        raise InputError('the validation part has one picture of each class, so nothing '
                          'can be found in it: raise val_split, to 0.4 for example')
     k = min(k, n - 1)
     _, at = topk(e, e, k + 1)
@@ -147,7 +148,7 @@ def _plan(s, mining, bs, seed, epoch, rank=0, world=1):
         sampler.epoch = epoch
         plan = [([(i, j) for j, i in enumerate(batch)], None) for batch in sampler]
     plan = plan[:len(plan)//world*world][rank::world]
-    if not plan: raise ValueError(f'{len(s)} pictures do not fill a batch for each of '
+    if not plan: raise InputError(f'{len(s)} pictures do not fill a batch for each of '
                                   f'{world} processes: lower bs')
     return plan
 
@@ -247,7 +248,7 @@ def _fill(self:TokenCache, model, prefix, files, index, nbytes, progress):
     return {p: BadImage(p, broken[c].reason) for p, c in files if c in broken}
 
 # %% ../nbs/02_train.ipynb #3578bce0
-class Collapse(ValueError):
+class Collapse(InputError):
     "Training that destroys the embedding: what was seen, and what to change."
 
 def spread_and_rank(
@@ -415,7 +416,7 @@ def load(self:_Run, out):
     state = torch.load(path, map_location=self.model.device, weights_only=True)
     for k, v in self.c.items():
         if (was := state['config'].get(k)) != v:
-            raise ValueError(f"'{path}' was made with {k}={was}, not {v}: resume with "
+            raise InputError(f"'{path}' was made with {k}={was}, not {v}: resume with "
                              'the same settings, or choose another run folder')
     self.at, self.kept, self.frozen_ap = state['at'], state['kept'], state['frozen_ap']
     self.watch.bad, self.watch.first = state['watch']
@@ -463,13 +464,13 @@ def verdict(self:_Run):
 # %% ../nbs/02_train.ipynb #4b784b48
 def _check_settings(mining, epochs, bs, loss, schedule):
     if mining not in ('random', *MINERS):
-        raise ValueError(f"mining='{mining}': choose random, {', '.join(MINERS)}")
+        raise InputError(f"mining='{mining}': choose random, {', '.join(MINERS)}")
     if schedule not in SCHEDULES:
-        raise ValueError(f"schedule='{schedule}': choose {', '.join(SCHEDULES)}")
+        raise InputError(f"schedule='{schedule}': choose {', '.join(SCHEDULES)}")
     if loss and mining == 'random':
-        raise ValueError('a loss of your own needs another mining than random')
+        raise InputError('a loss of your own needs another mining than random')
     if epochs < 0 or bs < 4:
-        raise ValueError(f'epochs={epochs}, bs={bs}: use epochs >= 0 and bs >= 4')
+        raise InputError(f'epochs={epochs}, bs={bs}: use epochs >= 0 and bs >= 4')
 
 def _check_train(train):
     check_classes(train)
@@ -499,7 +500,7 @@ def _note_bad(sets, out, max_bad, first):
         write_safely(out/'bad_files.csv', lambda to: to.write_bytes(raw))
     if len(bad) > max_bad*n:
         where = f": see '{out/'bad_files.csv'}'" if out else ''
-        raise ValueError(f'{len(bad)} of {n} pictures cannot be read{where}; mend or '
+        raise InputError(f'{len(bad)} of {n} pictures cannot be read{where}; mend or '
                          f'delete them, or allow more than {max_bad:.0%} with max_bad')
 
 def _accelerator(report_to, out):
@@ -507,13 +508,13 @@ def _accelerator(report_to, out):
     if int(os.environ.get('WORLD_SIZE', 1)) == 1 and not report_to: return None
     try: from accelerate import Accelerator
     except ImportError:
-        raise ValueError('several processes and trackers need accelerate: '
+        raise InputError('several processes and trackers need accelerate: '
                          "pip install 'dino_retrieval[train]'") from None
     cpu = not torch.cuda.is_available()
     try:
         acc = Accelerator(cpu=cpu, log_with=report_to, project_dir=out)
         if report_to: acc.init_trackers('dino_retrieval')
-    except ValueError as e: raise ValueError(f"report_to='{report_to}': {e}") from e
+    except ValueError as e: raise InputError(f"report_to='{report_to}': {e}") from e
     return acc
 
 # %% ../nbs/02_train.ipynb #696f062e
