@@ -159,8 +159,8 @@ def write_folder(
 
 def _refuse_links(folder, names):
     for place in {folder, *((folder/name).parent for name in names)}:
-        if place.is_symlink(): raise InputError(f"'{place}' is a link: remove it, or choose "
-                                             'another folder')
+        if place.is_symlink():
+            raise InputError(f"'{place}' is a link: remove it, or choose another folder")
 
 def _put_in_place(new, folder, names, last):
     same = lambda name: ((folder/name).is_file() and name in names
@@ -235,8 +235,8 @@ def inside(
     "The path of a file in a folder; raises `InputError` for a name that leads elsewhere."
     plain = isinstance(name, str) and not {'/', '\\', '\0'} & set(name)
     if not plain or name in ('', '.', '..'):
-        raise InputError(f"'{folder}' names a file {name!r}, which is no plain file name: "
-                         'do not use what you do not know the origin of')
+        raise InputError(f"'{folder}' names a file {name!r}, which is no plain file "
+                         'name: do not use what you do not know the origin of')
     if (Path(folder)/name).is_symlink():
         raise InputError(f"'{Path(folder)/name}' is a link: remove it")
     return Path(folder)/name
