@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'printable', 'open_file', 'file_sha256', 'token',
-           'sync_folder', 'make_folder', 'write_safely', 'write_text', 'write_folder', 'claim_folder', 'check_output',
-           'inside', 'locked', 'read_table', 'check_rows', 'write_table', 'Log']
+           'sync_folder', 'make_folder', 'write_safely', 'write_text', 'scores_path', 'to_json', 'write_folder',
+           'claim_folder', 'check_output', 'inside', 'locked', 'read_table', 'check_rows', 'write_table', 'Log']
 
 # %% ../nbs/00b_files.ipynb #2d938609
-import csv, hashlib, io, json, math, os, secrets, shutil, stat, zlib
+import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +130,24 @@ def write_text(
     raw = text.encode('utf-8', 'surrogateescape')
     write_safely(path, lambda to: to.write_bytes(raw), new)
 
+# %% ../nbs/00b_files.ipynb #8d47f878
+def scores_path(
+    path, # of a results file
+)->Path:
+    "The file of the scores beside it."
+    path = Path(path)
+    stem = path.stem if path.suffix == '.json' else path.name
+    return path.with_name(f'{stem}.scores.json')
+
+def to_json(
+    what, # dicts, lists, numbers and text
+)->str:
+    "JSON that any reader takes; file names that are no text come back as they were."
+    text = json.dumps(what, indent=1, ensure_ascii=False) + '\n'
+    try: text.encode()
+    except UnicodeEncodeError: text = json.dumps(what, indent=1) + '\n'
+    return text
+
 # %% ../nbs/00b_files.ipynb #26767dd1
 def write_folder(
     folder,    # made if needed; a link is refused
@@ -173,6 +191,12 @@ def _put_in_place(new, folder, names, last):
 # %% ../nbs/00b_files.ipynb #1e7561a4
 LITTER = {'.DS_Store', 'Thumbs.db', 'desktop.ini'}      # of file managers: nobody's
 
+def _is_empty(folder):
+    "Is there nothing of anybody's in it? A kill may leave a lock, or a half file."
+    mine = lambda p: (re.fullmatch('[.][0-9a-f]{8}([.].*)?', p.name)
+                      or p.name == 'lock' and not p.is_symlink() and not p.stat().st_size)
+    return all(p.name in LITTER or mine(p) for p in folder.iterdir())
+
 def claim_folder(
     folder,    # output folder, there or not
     marker,    # name of the file that marks one of ours
@@ -191,7 +215,7 @@ def claim_folder(
         if folder.exists() or folder.is_symlink():
             raise InputError(f"'{folder}' is no folder: choose another name for {what}")
         return _check_parent(folder)
-    if not (folder/marker).exists() and set(os.listdir(folder)) - LITTER:
+    if not (folder/marker).exists() and not _is_empty(folder):
         raise InputError(f"'{folder}' is not empty and is not {what} (it holds no "
                          f'{marker}): choose a new or empty folder')
     if not os.access(folder, os.W_OK): raise PermissionError(
@@ -350,6 +374,13 @@ class Log:
 def __getitem__(self:Log, key):
     "The payload of a key, (size,) uint8, mapped from the file."
     return self.file[self.rows[_key(key)], 32:-4]
+
+@patch
+def take(self:Log,
+    keys, # text
+):        # (n,size) uint8
+    "The payloads of some keys, copied."
+    return self.file[[self.rows[_key(k)] for k in keys], 32:-4]
 
 @patch
 def repair(self:Log):

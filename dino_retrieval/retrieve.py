@@ -6,7 +6,7 @@
 __all__ = ['TTA', 'RERANK', 'INDEXES', 'progress_bar', 'check_tta', 'embed', 'check_k', 'topk', 'Results', 'Gallery']
 
 # %% ../nbs/03_retrieve.ipynb #5716ddff
-import json, os, zlib
+import hashlib, json, os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,12 +20,15 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .data import BadImage, EvalView, decode, load_image, show_images
-from .files import InputError
+from dino_retrieval.files import (
+    InputError, check_number, claim_folder, inside, open_file, scores_path, to_json,
+    write_text)
 from .metrics import score_threshold
 from .model import Embedder, pick_dtype
 from .rerank import expand, k_reciprocal, whiten, whitening
-from .store import (amend_info, check_maker, read_store, update_store,
-                                  warn_left_out, write_safely)
+from dino_retrieval.store import (
+    STATE, amend_info, check_maker, model_is_sound, read_store, update_store,
+    warn_left_out)
 
 # %% ../nbs/03_retrieve.ipynb #560a5f89
 def _pixels(item, shorter):
@@ -84,8 +87,14 @@ class _Views:
     def __call__(self, im): return torch.stack([view(im) for view in self.views])
 
 # %% ../nbs/03_retrieve.ipynb #81900a8b
+def _check_finite(model, vectors):
+    "A model gone wrong must not pass for pictures that cannot be read."
+    if torch.isfinite(vectors).all(): return
+    raise InputError(f"the model '{model.backbone.name_or_path}' gives vectors that are "
+                     'not finite: its weights, image_mean or image_std are broken')
+
 def _embed_batches(model, items, tta, size, precision, progress):
-    "For each batch its vectors (b,d), NaN where unreadable, and the errors."
+    "For each batch its vectors (b,d), and for each of them None or why it is not there."
     encode, cuda = model.frozen(precision), model.device.type == 'cuda'
     size = size or (64 if cuda else 32)
     flips = (False, True) if 'hflip' in tta else (False,)
@@ -93,15 +102,16 @@ def _embed_batches(model, items, tta, size, precision, progress):
     bar = progress_bar(total=len(items), desc='embed', unit='picture', progress=progress)
     with bar:
         for batch in chunked(views, size):
-            errors = [x for x in batch if isinstance(x, BadImage)]
-            good = [i for i, x in enumerate(batch) if torch.is_tensor(x)]
-            e = torch.full((len(batch), model.dim), torch.nan)
+            errors = [x if isinstance(x, BadImage) else None for x in batch]
+            good = [i for i, error in enumerate(errors) if error is None]
+            e = torch.zeros(len(batch), model.dim)
             if good:
                 x = torch.stack([batch[i] for i in good])
                 x = model.normalize((x.pin_memory() if cuda else x).flatten(0, 1))
                 y = sum(encode(x.flip(-1) if f else x) for f in flips)
                 y = y.unflatten(0, (len(good), -1)).sum(1)
                 e[good] = F.normalize(y, dim=1).cpu()
+                _check_finite(model, e)
             yield e.numpy(), errors
             bar.update(len(batch))
 
@@ -116,11 +126,13 @@ def embed(
 )->np.ndarray:        # (n,d) float32 of unit length
     "Embed pictures; without `bad` raises `BadImage` for one that cannot be read."
     items, out = getattr(images, 'paths', images), [np.empty((0, model.dim), np.float32)]
+    if batch_size is not None: check_number('batch_size', batch_size, 1)
     for e, errors in _embed_batches(model, items, check_tta(tta), batch_size, precision,
                                     progress):
-        if errors and bad is None: raise errors[0]
-        if errors: bad += errors
-        out.append(e[~np.isnan(e[:, 0])] if errors else e)
+        unreadable = [error for error in errors if error is not None]
+        if unreadable and bad is None: raise unreadable[0]
+        if unreadable: bad += unreadable
+        out.append(e[[error is None for error in errors]])
     return np.concatenate(out)
 
 # %% ../nbs/03_retrieve.ipynb #0000a0d0
@@ -248,17 +260,21 @@ class Results:
         path, # JSON file; the scores go to NAME.scores.json beside it
     ):
         "Write the file names of the hits, sorted by the query's file name."
-        path = Path(path)
         order = sorted(range(len(self)), key=lambda i: self.query_paths[i].name)
         rows = [dict(filename=self.query_paths[i].name,
                      samples=[p.name for p in self.paths[i]]) for i in order]
+        text = to_json(rows)
         names = None if self.gallery is None else [Path(p).name for p in self.gallery]
-        more = dict(gallery=names, threshold=self.threshold, queries=[
-            dict(path=str(self.query_paths[i]), paths=[str(p) for p in self.paths[i]],
-                 scores=[round(float(s), 6) for s in self.scores[i]]) for i in order])
-        for to, what in ((path, rows), (path.with_suffix('.scores.json'), more)):
-            text = json.dumps(what, indent=1, ensure_ascii=False) + '\n'
-            write_safely(to, lambda to: to.write_text(text, encoding='utf-8'))
+        more = dict(sha256=_text_sha256(text), gallery=names, threshold=self.threshold,
+                    queries=[self._details(i) for i in order])
+        write_text(scores_path(path), to_json(more))
+        write_text(path, text)
+
+    def _details(self, i):
+        return dict(path=str(self.query_paths[i]), paths=[str(p) for p in self.paths[i]],
+                    scores=[round(float(s), 6) for s in self.scores[i]])
+
+def _text_sha256(text): return hashlib.sha256(text.encode()).hexdigest()
 
 # %% ../nbs/03_retrieve.ipynb #9723a298
 @patch(cls_method=True)
@@ -266,13 +282,28 @@ def load(cls:Results,
     path, # JSON file that `save` wrote
 )->Results:
     "Read results back; without the scores file, bare names and None for scores."
-    path, more = Path(path), Path(path).with_suffix('.scores.json')
-    d = json.loads((more if more.exists() else path).read_text(encoding='utf-8'))
-    col = lambda rows, name: [r[name] for r in rows]
-    if isinstance(d, list): return cls(col(d, 'samples'), None, col(d, 'filename'))
-    rows, scores = d['queries'], np.array(col(d['queries'], 'scores'), np.float32)
-    return cls(col(rows, 'paths'), scores, col(rows, 'path'), d['gallery'],
-               d.get('threshold'))
+    text, more = _read_text(path), scores_path(path)
+    try:
+        rows = json.loads(text)
+        if not isinstance(rows, list): raise TypeError('not a list')
+        if not more.is_file():
+            return cls([r['samples'] for r in rows], None, [r['filename'] for r in rows])
+        d = json.loads(_read_text(more))
+        scores = np.array([r['scores'] for r in d['queries']], np.float32)
+        r = cls([r['paths'] for r in d['queries']], scores,
+                [r['path'] for r in d['queries']], d['gallery'], d.get('threshold'))
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
+        raise InputError(f"'{path}' or '{more.name}' beside it is not what Results.save "
+                         'writes: retrieve again') from e
+    if d.get('sha256') != _text_sha256(text):
+        raise InputError(f"'{more}' belongs to other results than '{path}': delete it, "
+                         'or retrieve again')
+    return r
+
+def _read_text(path):
+    with open_file(path) as f: raw = f.read()
+    try: return raw.decode()
+    except UnicodeDecodeError: raise InputError(f"'{path}' is not in UTF-8") from None
 
 # %% ../nbs/03_retrieve.ipynb #e0c7dcbe
 def _listed(images):
@@ -281,6 +312,10 @@ def _listed(images):
     codes = getattr(images, 'labels', None)
     if codes is None: return paths, [None]*len(paths)
     return paths, [images.classes[c] for c in codes]
+
+def _pictures(paths, names):
+    "{absolute path: class name or ''}, as a folder keeps them."
+    return {os.path.abspath(p): name or '' for p, name in zip(paths, names)}
 
 class Gallery:
     "Vectors (n,d) of pictures, their `paths`, `labels` if known, and their model."
@@ -297,12 +332,15 @@ class Gallery:
         images,           # `ImageSet`, or a list of paths
         path=None,        # folder to keep it in, or to bring up to date; None: in memory
         tta=('hflip',),   # views beside the plain one, of `TTA`
+        drop=False,       # drop pictures though half are gone, or a folder is unreadable
         **kwargs,
     )->'Gallery':
         "Embed a gallery; pictures that cannot be read are named and left out."
         tta, (paths, names) = check_tta(tta), _listed(images)
         if path is not None:
-            return cls._sync(model, dict(zip(paths, names)), Path(path), tta, **kwargs)
+            unread = getattr(images, 'unread', ())
+            wanted = _pictures(paths, names)
+            return cls._sync(model, wanted, Path(path), tta, unread, drop, **kwargs)
         bad = []
         vectors = embed(model, paths, tta, bad=bad, **kwargs)
         warn_left_out(bad, len(paths))
@@ -395,29 +433,31 @@ def load(cls:Gallery,
     "Open a gallery; raises where a file is damaged or another model made it."
     folder = Path(path)
     info, rows, vectors = read_store(folder)
+    if model is None and not model_is_sound(folder, info):
+        raise InputError(f"'{folder/'model'}' is damaged or missing: dino_index with the "
+                         'same model repairs it')
     model = model or Embedder.from_pretrained(folder/'model', trainable_layers=())
-    check_maker(folder, info, dict(fingerprint=model.fingerprint))
-    return cls(model, vectors, [Path(r[0]) for r in rows], tuple(info['tta']),
+    check_maker(folder, info, dict(fingerprint=model.fingerprint, dim=model.dim))
+    return cls(model, vectors, [Path(r[0]) for r in rows], check_tta(info['tta']),
                [r[5] or None for r in rows], folder, info)
 
 @patch(cls_method=True)
-def _sync(cls:Gallery, model, pictures, folder, tta, batch_size=None, precision='auto',
-          progress=True):
-    "The gallery of {path: class name} in a folder, brought up to date."
-    pictures = {os.path.abspath(p): name or '' for p, name in pictures.items()}
+def _sync(cls:Gallery, model, wanted, folder, tta, unread=(), drop=False, batch_size=None,
+          precision='auto', progress=True):
+    "The gallery in a folder after an update; `wanted` as `update_store` takes it."
     made = dict(fingerprint=model.fingerprint, dim=model.dim, tta=list(tta))
     how = batch_size, precision, progress
-    encode = lambda paths: _embed_batches(model, paths, tta, *how)
-    keep_model = lambda folder: write_safely(folder/'model', model.save_pretrained)
-    changes = update_store(folder, made, pictures, encode, keep_model)
+    changes = update_store(folder, made, wanted, unread=unread, drop=drop,
+                           embed=lambda paths: _embed_batches(model, paths, tta, *how),
+                           save=lambda to, new: model.save_pretrained(to, new=new))
     gallery = cls.load(folder, model)
     gallery.changes = changes
     return gallery
 
 # %% ../nbs/03_retrieve.ipynb #063187fb
 @patch
-def _become(self:Gallery, pictures, **kwargs):
-    new = Gallery._sync(self.model, pictures, self.folder, self.tta, **kwargs)
+def _become(self:Gallery, wanted, drop=False, **kwargs):
+    new = Gallery._sync(self.model, wanted, self.folder, self.tta, drop=drop, **kwargs)
     self.__dict__ = new.__dict__
 
 @patch
@@ -425,11 +465,11 @@ def add(self:Gallery,
     images,   # `ImageSet`, or a list of paths; a known path replaces what stood there
     **kwargs, # of `build`
 ):
-    "Add pictures; on disk too, if the gallery is there."
+    "Add pictures; on disk too, if the gallery is there, to what is there by now."
     if self.folder:
-        paths, names = _listed(images)
-        new = dict(zip((Path(os.path.abspath(p)) for p in paths), names))
-        return self._become({**dict(zip(self.paths, self.labels)), **new}, **kwargs)
+        new = _pictures(*_listed(images))
+        claim_folder(self.folder, STATE, 'a gallery', inputs=new)
+        return self._become(lambda now: {**now, **new}, **kwargs)
     more = Gallery.build(self.model, images, tta=self.tta, **kwargs)
     self.remove(set(more.paths) & set(self.paths))
     self.vectors = np.concatenate([self.vectors, more.vectors])
@@ -439,14 +479,23 @@ def add(self:Gallery,
 def remove(self:Gallery,
     paths, # of pictures in the gallery
 ):
-    "Take pictures out; raises `ValueError` for one that is not there."
-    gone = {Path(os.path.abspath(p)) if self.folder else Path(p) for p in paths}
-    if lost := sorted(gone - set(self.paths)):
-        raise InputError(f"'{lost[0]}' is not in the gallery")
+    "Take pictures out; raises `InputError` for one that is not there."
+    if self.folder:
+        gone = {os.path.abspath(p) for p in paths}
+        return self._become(lambda now: _without(now, gone), drop=gone)
+    gone = {Path(p) for p in paths}
+    _check_there(gone, self.paths)
     keep = [i for i, p in enumerate(self.paths) if p not in gone]
-    if self.folder: return self._become({self.paths[i]: self.labels[i] for i in keep})
     self._ready, self.info, self.vectors = {}, {}, self.vectors[keep]
     self.paths, self.labels = ([x[i] for i in keep] for x in (self.paths, self.labels))
+
+def _check_there(gone, paths):
+    if lost := sorted(gone - set(paths)):
+        raise InputError(f"'{lost[0]}' is not in the gallery")
+
+def _without(now, gone):
+    _check_there(gone, now)
+    return {path: name for path, name in now.items() if path not in gone}
 
 # %% ../nbs/03_retrieve.ipynb #160bc560
 @patch
@@ -466,7 +515,8 @@ def calibrate(self:Gallery,
         s[mine[:, None] == classes[a:a + 1024]] = -1
         best = np.maximum(best, s.max(1))
     more = dict(threshold=score_threshold(best, rate), false_match_rate=rate)
-    self.info.update(amend_info(self.folder, self.info, **more) if self.folder else more)
+    if self.folder: self.info = amend_info(self.folder, self.info, **more)
+    else: self.info.update(more)
     return self.info['threshold']
 
 # %% ../nbs/03_retrieve.ipynb #56be31c2
@@ -503,31 +553,32 @@ def index(self:Gallery,
                       for i, a, b in zip(some, exact, found)])
     print(f'{kind}: recall@10 {recall:.3f} against exact search, by {len(some)} of the '
           "gallery's own pictures")
-    self._save_index(faiss, built, kind, float(recall))
-    return float(recall)
+    about = dict(kind=kind, recall=float(recall))
+    raw = faiss.serialize_index(built).tobytes()
+    if self.folder:
+        self.info = amend_info(self.folder, self.info, index=dict(**about, raw=raw))
+    else: self.info['index'] = about
+    return about['recall']
 
 # %% ../nbs/03_retrieve.ipynb #b56959b1
 @patch
-def _save_index(self:Gallery, faiss, built, kind, recall):
-    raw, file = faiss.serialize_index(built), None
-    if self.folder:
-        file = f"index-{self.info['generation']}-{kind}.faiss"
-        write_safely(self.folder/file, lambda to: to.write_bytes(raw.tobytes()))
-    about = dict(kind=kind, recall=recall, file=file, crc32=zlib.crc32(raw))
-    self.info.update(amend_info(self.folder, self.info, index=about) if self.folder
-                     else dict(index=about))
+def _read_index(self:Gallery):
+    "The index on disk; a file that is not the one we wrote is not even opened by FAISS."
+    about = self.info['index']
+    file = inside(self.folder, about['file'])
+    raw = np.fromfile(file, np.uint8) if file.is_file() else np.empty(0, np.uint8)
+    built = None
+    if hashlib.sha256(raw).hexdigest() == about.get('sha256'):
+        built = _faiss().deserialize_index(raw)
+    if built is None or (built.ntotal, built.d) != self.vectors.shape:
+        raise InputError(f"'{file}' is damaged: Gallery.index() builds it again, "
+                         'search(exact=True) does without')
+    return built
 
 @patch
 def _find_by_index(self:Gallery, e, k):
     "Scores and rows by the approximate index; what it leaves empty is searched exactly."
-    if 'index' not in self._ready:
-        about = self.info['index']
-        file = self.folder/about['file']
-        raw = np.fromfile(file, np.uint8) if file.exists() else np.empty(0, np.uint8)
-        if zlib.crc32(raw) != about['crc32']:
-            raise InputError(f"'{file}' is damaged: Gallery.index('{about['kind']}') "
-                             'builds it again, search(exact=True) does without')
-        self._ready['index'] = _faiss().deserialize_index(raw)
+    if 'index' not in self._ready: self._ready['index'] = self._read_index()
     at = self._ready['index'].search(e, min(len(self), max(3*k, k + 10)))[1]
     empty = (at < 0).any(1)
     s, at = (x.numpy() for x in _ranked(torch.from_numpy(e), self.vectors,
