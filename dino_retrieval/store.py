@@ -194,8 +194,9 @@ def _write_state(folder, info, rows, take):
     blocks = (slice(a, a + 4096) for a in range(0, len(rows), 4096))
     _write_new(folder/vectors, (take(block).tobytes() for block in blocks))
     _write_new(folder/table, [raw])
-    _succeed(folder, info, [*_files_of(info), f'log-{info["next"]}.bin'], generation=info['generation'] + 1,
-             count=len(rows), vectors=vectors, pictures=table, index=None,
+    retired = [*_files_of(info), f'log-{info["next"]}.bin']
+    _succeed(folder, info, retired, generation=info['generation'] + 1, count=len(rows),
+             vectors=vectors, pictures=table, index=None,
              pictures_sha256=hashlib.sha256(raw).hexdigest())
 
 # %% ../nbs/03a_store.ipynb #542c03fc
