@@ -6,7 +6,7 @@
 __all__ = ['SIDE', 'THIRDS', 'CUTS', 'KINDS', 'near_duplicates', 'Audit', 'audit']
 
 # %% ../nbs/06_audit.ipynb #67558961
-import hashlib, html, json, os
+import html, json, os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from PIL import Image
 
-from .data import BadImage, ImageSet, load_or_error
-from .report import html_table, page, thumbnail
+from .data import BadImage, ImageSet, _open, load_or_error
+from .files import file_sha256, open_file, write_text
+from .report import escaped, html_table, page, thumbnail
 from .retrieve import embed, topk
 
 # %% ../nbs/06_audit.ipynb #357c4c66
@@ -26,14 +26,13 @@ SIDE = 64
 
 def _look(path, near=True):
     "Content hash, size, and the grey square of a file; or its `BadImage`."
-    try: content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as e: return BadImage(path, e.strerror)
-    if not near: return content, None, None
-    im = load_or_error(path, SIDE)
-    if isinstance(im, BadImage): return im
     try:
-        with Image.open(path) as whole: size = whole.size         # `im` may be a fraction
-    except Image.DecompressionBombError: size = im.size
+        content = file_sha256(path)
+        if not near: return content, None, None
+        im = load_or_error(path, SIDE)
+        if isinstance(im, BadImage): return im
+        with open_file(path) as f: size = _open(f).size      # `im` may be a fraction
+    except OSError as e: return BadImage(path, e.strerror or str(e))
     return content, size, np.asarray(im.convert('L').resize((SIDE, SIDE), 3))
 
 def _look_at(paths, near):
@@ -160,7 +159,7 @@ def to_json(self:Audit,
 ):
     "Write everything that was found."
     d = dict(ok=self.ok, verdict=self.verdict, parts=self.parts, rows=self.rows)
-    Path(path).write_text(json.dumps(d, indent=1) + '\n', encoding='utf-8')
+    write_text(path, json.dumps(d, indent=1) + '\n')
 
 # %% ../nbs/06_audit.ipynb #c529602b
 def _classes(parts):
@@ -251,14 +250,14 @@ def to_html(self:Audit,
     most=200,             # pairs shown
 ):
     "A self-contained page with the pairs that were found."
-    cell = lambda p: f'{thumbnail(p)}<small>{html.escape(str(p))}</small>' if p else ''
+    def cell(p): return f'{thumbnail(p)}<small>{escaped(p)}</small>'
     pairs = [r for r in self.rows if r['b']]
     pairs.sort(key=lambda r: not r['across'])
-    other = [[r['kind'], html.escape(r['a']), html.escape(r['says'])] for r in self.rows
+    other = [[r['kind'], escaped(r['a']), escaped(r['says'])] for r in self.rows
              if r['kind'] in ('bad file', 'small class')]
-    shown = [[cell(r['a']), cell(r['b']), r['kind'], html.escape(r['says'])]
+    shown = [[cell(r['a']), cell(r['b']), r['kind'], escaped(r['says'])]
              for r in pairs[:most]]
     parts = {'Verdict': f'<pre>{html.escape(str(self))}</pre>',
              f'Pairs ({len(pairs):,})': html_table(['', '', 'kind', ''], shown, 4),
              'Files and classes': html_table(['kind', 'which', 'why'], other[:most], 3)}
-    Path(path).write_text(page(title, parts), encoding='utf-8')
+    write_text(path, page(title, parts))

@@ -8,13 +8,15 @@ __all__ = ['NORMS', 'METRICS', 'ap_at_k', 'precision_at_k', 'recall_at_k', 'accu
            'by_prefix', 'Report', 'evaluate', 'compare']
 
 # %% ../nbs/04_metrics.ipynb #bb05362e
-import csv, itertools, json
+import itertools, json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
 
-from .files import InputError
+from .files import (
+    LONGEST, InputError, check_number, open_file, read_table, scores_path, write_text)
 
 # %% ../nbs/04_metrics.ipynb #8faebac6
 def _ranks(rel, k):
@@ -230,21 +232,24 @@ def open_set(
 def by_prefix(
     name,  # file name, such as 12_Apple_003.jpg
 )->int:
-    "The class number before the first underscore; raises `ValueError` without one."
+    "The class number before the first underscore; raises `InputError` without one."
     head, sep, _ = name.partition('_')
-    if not (sep and head.isdecimal()):
-        raise InputError(f"'{name}' does not start with a class number and an underscore "
-                         '(12_Apple_003.jpg): rename it, or give a file,label CSV')
+    if not (sep and head.isdecimal() and len(head) <= LONGEST):
+        raise InputError(f"'{name[:LONGEST]}' does not start with a class number and an "
+                         'underscore (12_Apple_003.jpg): rename it, or give a file,label '
+                         'CSV')
     return int(head)
 
 def _read_truth(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no truth table '{path}'; check the path")
-    with open(path, newline='', encoding='utf-8-sig') as f:
-        rows = list(csv.DictReader(f))
-    missing = [c for c in ('file', 'label') if not rows or c not in rows[0]]
-    if missing: raise InputError(f"'{path}': no column {' or '.join(missing)}")
-    return {r['file']: r['label'] for r in rows}
+    truth = {}
+    for i, row in enumerate(read_table(path, ('file', 'label')), 2):
+        label = truth.setdefault(row['file'], row['label'])
+        if label != row['label']:
+            raise InputError(f"'{path}', row {i}: '{row['file']}' is {row['label']}, but "
+                             f'{label} in a row above')
+    return truth
 
 def _label(names, truth, what='the truth'):
     "Labels of file names; all that are missing are told at once."
@@ -254,59 +259,144 @@ def _label(names, truth, what='the truth'):
     if lost: raise InputError(f"{what} has no label for {', '.join(lost[:5])}{more}")
     return {n: truth[n] for n in names}
 
-# %% ../nbs/04_metrics.ipynb #ccf4db80
+# %% ../nbs/04_metrics.ipynb #9e1500f3
 def _read_json(path):
     if not path.is_file():
         raise FileNotFoundError(f"there is no results file '{path}'; check the path")
-    try: return json.loads(path.read_text(encoding='utf-8'))
+    try:
+        with open_file(path) as f: raw = f.read()
+    except OSError as e: raise OSError(f"cannot read '{path}': {e.strerror or e}") from e
+    try: return json.loads(raw.decode('utf-8-sig', 'surrogateescape'))
+    except RecursionError: raise InputError(f"'{path}' is nested too deeply") from None
     except ValueError as e: raise InputError(f"'{path}' is not JSON: {e}") from None
 
+def _are_texts(values):
+    return isinstance(values, list) and all(isinstance(v, str) for v in values)
+
+def _check_rows(rows, name):
+    "Raise `InputError` unless these are rows of a results file."
+    says = 'results must be a list of {"filename", "samples"}'
+    if not isinstance(rows, list): raise InputError(f'{name}: {says}')
+    for i, row in enumerate(rows, 1):
+        good = isinstance(row, dict) and isinstance(row.get('filename'), str)
+        if not good or not _are_texts(row.get('samples')):
+            raise InputError(f'{name}, entry {i}: {says}, all names')
+
+# %% ../nbs/04_metrics.ipynb #9765bac3
+def _are_numbers(values):
+    return isinstance(values, list) and all(
+        isinstance(v, (int, float)) and abs(v) < 1e30 for v in values)
+
+def _fits(more, row):
+    "Does an entry of the scores file belong to this entry of the results?"
+    if not isinstance(more, dict) or not isinstance(more.get('path'), str): return False
+    if not _are_texts(more.get('paths')): return False
+    if not _are_numbers(more.get('scores')): return False
+    if len(more['scores']) != len(more['paths']): return False
+    names = [Path(p).name for p in more['paths']]
+    return Path(more['path']).name == row['filename'] and names == row['samples']
+
+def _check_scores(more, rows, path):
+    "Raise `InputError` unless this is the scores file of these rows."
+    says = 'does not belong to the results beside it: delete it, or save both again'
+    if not isinstance(more, dict): raise InputError(f"'{path}' {says}")
+    gallery, queries = more.get('gallery'), more.get('queries', [])
+    if gallery is not None and not _are_texts(gallery):
+        raise InputError(f"'{path}': the gallery must be a list of names")
+    if not isinstance(queries, list) or len(queries) not in (0, len(rows)):
+        raise InputError(f"'{path}' {says}")
+    for i, (entry, row) in enumerate(zip(queries, rows), 1):
+        if not _fits(entry, row): raise InputError(f"'{path}', entry {i}, {says}")
+
+# %% ../nbs/04_metrics.ipynb #f926046b
+def _of_search(results):
+    "As `_read_results`, of what `Gallery.search` found."
+    queries = [str(p) for p in results.query_paths]
+    samples = [[str(p) for p in row] for row in results.paths]
+    gallery = getattr(results, 'gallery', None)
+    if gallery is not None: gallery = [str(p) for p in gallery]
+    return dict(queries=queries, samples=samples, gallery=gallery,
+                scores=getattr(results, 'scores', None), files=(queries, samples))
+
 def _read_results(results):
-    "Queries, ranked pictures, gallery, (q,k) scores, {name: path}, as far as known."
-    if hasattr(results, 'query_paths'):
-        text = lambda ps: [str(p) for p in ps]
-        gallery = getattr(results, 'gallery', None)
-        return (text(results.query_paths), [text(r) for r in results.paths],
-                gallery and text(gallery), getattr(results, 'scores', None), {})
-    more = {}
+    "Queries, ranked pictures, gallery, (q,k) scores, and the files of the first two."
+    if hasattr(results, 'query_paths'): return _of_search(results)
+    name, more = 'the results', {}
     if isinstance(results, (str, Path)):
-        path, beside = Path(results), Path(results).with_suffix('.scores.json')
+        path, name = Path(results), f"'{results}'"
         results = _read_json(path)
-        if beside.is_file(): more = _read_json(beside)
-    try:
-        queries, samples = ([r[c] for r in results] for c in ('filename', 'samples'))
-        rows = more.get('queries', ())
-        files = {Path(p).name: p for q in rows for p in (q['path'], *q['paths'])}
-        scores = [q['scores'] for q in rows] or None
-        return queries, samples, more.get('gallery'), scores, files
-    except (TypeError, KeyError, AttributeError):
-        raise InputError('results must be a list of {"filename", "samples"}') from None
+    _check_rows(results, name)
+    if name != 'the results' and scores_path(path).is_file():
+        more = _read_json(scores_path(path))
+        _check_scores(more, results, scores_path(path))
+    queries, samples = [r['filename'] for r in results], [r['samples'] for r in results]
+    files, scores, found = (queries, samples), None, more.get('queries')
+    if found:
+        files = [q['path'] for q in found], [q['paths'] for q in found]
+        scores = [q['scores'] for q in found]
+    return dict(queries=queries, samples=samples, gallery=more.get('gallery'),
+                scores=scores, files=files)
 
-def _skips(ignore, leave_one_out):
-    if not leave_one_out: return ignore
-    return lambda q, g: q == g or bool(ignore and ignore(q, g))
+# %% ../nbs/04_metrics.ipynb #07e730a5
+def _counting(r, ignore, leave_one_out):
+    "The results with only those hits that count."
+    if not (ignore or leave_one_out): return r
+    samples, files, scores = [], [], []
+    for i, (q, row) in enumerate(zip(r['queries'], r['samples'])):
+        itself, paths = r['files'][0][i], r['files'][1][i]
+        keep = [j for j, p in enumerate(row)
+                if not (leave_one_out and paths[j] == itself)
+                and not (ignore and ignore(q, p))]
+        samples.append([row[j] for j in keep])
+        files.append([paths[j] for j in keep])
+        if r['scores'] is not None: scores.append([r['scores'][i][j] for j in keep])
+    return {**r, 'samples': samples, 'files': (r['files'][0], files),
+            'scores': None if r['scores'] is None else scores}
 
-def _check_rankings(queries, samples, k):
-    if not queries: raise InputError('there are no queries in the results')
-    if len(set(queries)) < len(queries):
-        twice = next(q for i, q in enumerate(queries) if q in queries[:i])
-        raise InputError(f"'{twice}' is asked twice in the results")
-    short = [(q, len(s)) for q, s in zip(queries, samples) if len(s) < k]
+def _check_rankings(files, samples, k):
+    if not files: raise InputError('there are no queries in the results')
+    seen = set()
+    for q in files:
+        if q in seen: raise InputError(f"'{q}' is asked twice in the results")
+        seen.add(q)
+    short = [(q, len(s)) for q, s in zip(files, samples) if len(s) < k]
     if short:
         q, n = short[0]
         raise InputError(f"{len(short)} queries have too few samples, '{Path(q).name}' "
                          f'only {n}: choose ks up to that')
 
 # %% ../nbs/04_metrics.ipynb #e8a44615
-def _totals(queries, label, gallery, truth, ignore):
+def _by_class(gallery, truth, where):
+    "The gallery's pictures of each class."
+    names = [Path(g).name for g in gallery]
+    label = _label(sorted(set(names)), truth, where)
+    of_class = {}
+    for g, name in zip(gallery, names):
+        of_class.setdefault(str(label[name]), []).append(g)
+    return of_class
+
+def _totals(r, label, truth, where, ignore, leave_one_out):
     "Relevant pictures of each query, or None if the gallery is unknown."
-    if gallery is None and not callable(truth): gallery = set(truth) - set(queries)
+    gallery, totals = r['gallery'], []
+    if gallery is None and not callable(truth):
+        gallery = set(truth)
+        if not leave_one_out: gallery -= {Path(q).name for q in r['queries']}
     if gallery is None: return None
-    of_class, rule = {}, truth if callable(truth) else truth.__getitem__
-    for g in gallery: of_class.setdefault(str(rule(Path(g).name)), []).append(g)
-    of = lambda q: of_class.get(str(label[Path(q).name]), ())
-    if ignore is None: return np.array([len(of(q)) for q in queries])
-    return np.array([sum(not ignore(q, g) for g in of(q)) for q in queries])
+    of_class, inside = _by_class(gallery, truth, where), set(gallery)
+    for q in r['queries']:
+        mine = of_class.get(str(label[Path(q).name]), ())
+        n = sum(not ignore(q, g) for g in mine) if ignore else len(mine)
+        itself = leave_one_out and q in inside and not (ignore and ignore(q, q))
+        totals.append(n - bool(itself))
+    return np.array(totals)
+
+def _shared_names(r):
+    "How many names stand for several pictures, as far as their paths are known."
+    shared = set()
+    for paths in ({*r['files'][0], *itertools.chain(*r['files'][1])}, r['gallery'] or ()):
+        counts = Counter(Path(f).name for f in paths)
+        shared |= {name for name, n in counts.items() if n > 1}
+    return len(shared)
 
 METRICS = dict(
     mAP=lambda rel, k, total, ap, s: ap_at_k(rel, k, total, ap, s),
@@ -334,6 +424,23 @@ def _notes(table, q, ap, ci):
                                  'do not read more decimals than that')
     return notes
 
+# %% ../nbs/04_metrics.ipynb #d2342aa8
+def _judged(r, truth, where):
+    "Which hits are relevant, beside all that is known of them; the label of each name."
+    queries, samples, scores = r['queries'], r['samples'], r['scores']
+    m = min(map(len, samples))
+    name = {p: Path(p).name for p in {*queries, *itertools.chain(*samples)}}
+    label = _label(sorted(set(name.values())), truth, where)
+    texts = sorted({str(c) for c in label.values()})
+    number = {text: i for i, text in enumerate(texts)}
+    code = {p: number[str(label[n])] for p, n in name.items()}
+    y = np.array([code[q] for q in queries])
+    rel = np.array([[code[p] for p in row[:m]] for row in samples]) == y[:, None]
+    if scores is not None: scores = np.array([row[:m] for row in scores])
+    return dict(paths=queries, classes=[label[name[q]] for q in queries], samples=samples,
+                rel=rel, scores=scores, query_files=r['files'][0],
+                sample_files=r['files'][1]), label
+
 # %% ../nbs/04_metrics.ipynb #bb16421b
 def evaluate(
     results,                  # `Results`, the JSON file of one, or its rows
@@ -350,46 +457,46 @@ def evaluate(
     strata=False,             # bootstrap within each class
 )->Report:
     "Metrics with intervals; raises where results and truth do not fit."
-    if ap not in NORMS: raise InputError(f"ap='{ap}': choose {', '.join(NORMS)}")
-    queries, samples, gallery, scores, files = _read_results(results)
-    ignore = _skips(ignore, leave_one_out)
-    keep = [[j for j, p in enumerate(row) if ignore is None or not ignore(q, p)]
-            for q, row in zip(queries, samples)]
-    if ignore: samples = [[row[j] for j in js] for row, js in zip(samples, keep)]
-    _check_rankings(queries, samples, max(ks))
-    m = min(map(len, samples))
+    _check_settings(ks, ap, metrics)
+    r = _counting(_read_results(results), ignore, leave_one_out)
+    _check_rankings(r['files'][0], r['samples'], max(ks))
+    if ties == 'mean' and r['scores'] is None:
+        raise InputError("ties='mean' needs the scores")
     where = f"'{truth}'" if isinstance(truth, (str, Path)) else 'the truth'
     if isinstance(truth, (str, Path)): truth = _read_truth(truth)
-    name = {p: Path(p).name for p in {*queries, *itertools.chain(*samples)}}
-    label = _label(sorted(set(name.values())), truth, where)
-    _, code = np.unique(np.array([str(v) for v in label.values()]), return_inverse=True)
-    code = dict(zip(label, code.tolist()))
-    y = np.array([code[name[q]] for q in queries])
-    rel = np.array([[code[name[p]] for p in row[:m]] for row in samples]) == y[:, None]
-    total = _totals(queries, label, gallery, truth, ignore)
-    if ties == 'mean' and scores is None: raise InputError("ties='mean' needs the scores")
-    if scores is not None:
-        scores = np.array([[row[j] for j in js[:m]] for row, js in zip(scores, keep)])
-    d = dict(paths=queries, classes=[label[name[q]] for q in queries], samples=samples,
-             rel=rel, total=total, scores=scores)
+    d, label = _judged(r, truth, where)
+    d['total'] = _totals(r, label, truth, where, ignore, leave_one_out)
     how = dict(ks=ks, ap=ap, ci=ci, seed=seed, metrics=metrics, empty=empty,
-               strata=strata)
-    return _report(d, how, scores if ties == 'mean' else None, label=label, files=files)
+               strata=strata, shared=0 if callable(truth) else _shared_names(r))
+    return _report(d, how, d['scores'] if ties == 'mean' else None, label=label)
+
+def _check_settings(ks, ap, metrics):
+    if not len(ks): raise InputError('ks is empty: name a rank')
+    for k in ks: check_number('ks', k, 1, 1e9)
+    if ap not in NORMS: raise InputError(f"ap='{ap}': choose {', '.join(NORMS)}")
+    for name in metrics:
+        if name not in METRICS:
+            raise InputError(f"metrics='{name}': choose {', '.join(METRICS)}")
 
 # %% ../nbs/04_metrics.ipynb #b2ff598b
 def _report(d, how, tied, **more_details):
     "A `Report` of rankings, after the choice of queries that count."
-    ks, ap, more, q, total = how['ks'], how['ap'], [], len(d['paths']), d['total']
+    ks, ap, q, total = how['ks'], how['ap'], len(d['paths']), d['total']
+    more = []
+    if how['shared']:
+        more = [f"{how['shared']} file names stand in several folders; the truth, which "
+                'knows names only, gives each of them one label']
     if total is None and (ap == 'total' or {'R', 'nDCG'} & set(how['metrics'])):
         raise InputError("ap='total', R and nDCG need the gallery: keep the .scores.json "
                          'beside the results, or give a truth table that lists it')
     if total is None:
-        if ap == 'min': more = ['the gallery is unknown: k is taken for min(k, relevant)']
+        if ap == 'min':
+            more += ['the gallery is unknown: k is taken for min(k, relevant)']
         total = np.full(q, max(ks))
     nothing = np.asarray(total) == 0
     if nothing.any():
-        more = [f"{nothing.sum()} queries have no relevant picture in the gallery; they "
-                + ('count as 0' if how['empty'] == 'zero' else 'are left out')]
+        more += [f"{nothing.sum()} queries have no relevant picture in the gallery; they "
+                 + ('count as 0' if how['empty'] == 'zero' else 'are left out')]
     use = np.flatnonzero(~nothing | (how['empty'] == 'zero'))
     if not len(use): raise InputError('no query has a relevant picture in the gallery')
     def pick(x):
@@ -411,7 +518,7 @@ def to_json(self:Report,
     "Write the table, the notes and the values of every query."
     d = dict(table=self.table, notes=self.notes, queries=self.queries,
              per_query={n: v.tolist() for n, v in self.per_query.items()})
-    Path(path).write_text(json.dumps(d, indent=1) + '\n', encoding='utf-8')
+    write_text(path, json.dumps(d, indent=1) + '\n')
 
 @patch
 def plot(self:Report):

@@ -8,6 +8,8 @@ __all__ = ['expand', 'k_reciprocal', 'whitening', 'whiten']
 # %% ../nbs/05_rerank.ipynb #3904d7f2
 import numpy as np
 
+from .files import InputError
+
 # %% ../nbs/05_rerank.ipynb #495944c3
 def expand(
     e,       # (m,d) of unit length: queries, or the gallery itself
@@ -28,6 +30,7 @@ def _soft_sets(d, k1, k2):
     def reciprocal(k):
         near = np.zeros((n, n), bool)
         np.put_along_axis(near, order[:, :k + 1], True, 1)
+        np.fill_diagonal(near, True)             # among many equal ones it may be missing
         return near & near.T
     sets, half = reciprocal(k1), reciprocal(round(k1/2)).astype(np.float32)
     shared, sizes = half @ sets.T.astype(np.float32), half.sum(1)  # [j, i]: in R(j), R(i)
@@ -47,7 +50,7 @@ def k_reciprocal(
     "Re-rank by mutual neighbours (Zhong et al. 2017); ties keep their order."
     e = np.concatenate([q[None], hits])
     d = np.maximum(2 - 2*e @ e.T, 0)
-    d = d/d.max(1, keepdims=True)
+    d = d/np.maximum(d.max(1, keepdims=True), 1e-12)   # all the same: 0
     v = _soft_sets(d, k1, k2)
     both = np.minimum(v[0], v[1:]).sum(1)
     jaccard = 1 - both/(2 - both)                      # each row of v sums to one
@@ -59,11 +62,16 @@ def whitening(
     dim=None,  # directions to keep; None: all with variance, at most n-1
     floor=1e-6,# share of the largest variance below which a direction is dropped
 )->tuple:      # (d,) mean, (d,dim) matrix
-    "PCA whitening (Jégou & Chum 2012); apply it with `whiten`."
+    "PCA whitening (Jégou & Chum 2012), for `whiten`; raises where nothing varies."
+    if len(g) < 2: raise InputError('whitening needs two different pictures in the '
+                                    f'gallery, there are {len(g)}: search without it')
     mean = g.mean(0, dtype=np.float64)
     # block by block, so that a memory map need not fit into memory
     blocks = (g[a:a + 8192] - mean for a in range(0, len(g), 8192))
     values, vectors = np.linalg.eigh(sum(x.T @ x for x in blocks)/len(g))
+    if values[-1] <= 1e-12*(mean @ mean + values.sum()):        # no more than rounding
+        raise InputError('whitening needs two different pictures in the gallery, '
+                         f'all {len(g)} are the same: search without it')
     keep = np.flatnonzero(values > floor*values[-1])[::-1][:dim]
     return mean.astype(np.float32), (vectors[:, keep]/values[keep]**.5).astype(np.float32)
 
@@ -72,6 +80,10 @@ def whiten(
     mean,   # (d,) of `whitening`
     matrix, # (d,dim) of `whitening`
 )->np.ndarray: # (n,dim) of unit length
-    "Whitened vectors."
+    "Whitened vectors; raises for one that is the mean."
     e = (e - mean) @ matrix
-    return e/np.maximum(np.linalg.norm(e, axis=1, keepdims=True), 1e-12)
+    length = np.linalg.norm(e, axis=1, keepdims=True)
+    lost = np.flatnonzero(length < 1e-12)
+    if len(lost): raise InputError(f'picture {lost[0]} is the mean of the gallery, which '
+                                   'whitening leaves no direction: search without it')
+    return e/length
