@@ -283,7 +283,11 @@ def read_table(
     columns=(), # that it must have, filled in every row
 )->list:        # dicts
     "Rows of a CSV file; raises `InputError` with the row that is wrong."
-    with open_file(path) as f: raw = f.read()
+    try:
+        with open_file(path) as f: raw = f.read()
+    except OSError as e:
+        why = e.strerror or e
+        raise OSError(f"cannot read the table '{path}': {why}") from e
     code = 'utf-16' if raw[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig'
     try: text = raw.decode(code)
     except UnicodeDecodeError as e:
