@@ -555,10 +555,7 @@ def save_pretrained(self:Embedder,
 ):
     "Write a checkpoint that `AutoModel` and `SentenceTransformer` load."
     _claim(folder)
-    config = self.backbone.config
-    config.embedder_pool = self.pool
-    if not (Path(folder)/'config.json').exists():
-        write_folder(folder, lambda to: config.save_pretrained(to), new=new)
+    self.backbone.config.embedder_pool = self.pool
     write_folder(folder, lambda to: self._write(to, notes), MODEL_FILES, new=new)
 
 # %% ../nbs/01_model.ipynb #00677180
