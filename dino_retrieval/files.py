@@ -165,7 +165,7 @@ def write_folder(
             make_folder(new)
             write(new)
             made = sorted(p.relative_to(new) for p in new.rglob('*') if p.is_file())
-            for name in made:                      # safetensors hides its file from others
+            for name in made:                    # safetensors hides its file from others
                 (new/name).chmod(0o666 & new.stat().st_mode)
                 _sync_file(new/name)
             _refuse_links(folder, made)
@@ -186,7 +186,7 @@ def _put_in_place(new, folder, names, last):
     same = lambda name: ((folder/name).is_file() and name in names
                          and (folder/name).read_bytes() == (new/name).read_bytes())
     if not same(Path('config.json')): (folder/last).unlink(missing_ok=True)
-    first = Path('config.json')                # by which the folder is known for a model's
+    first = Path('config.json')              # by which the folder is known again
     for name in sorted(names, key=lambda name: (name == last, name != first)):
         make_folder((folder/name).parent)
         os.replace(new/name, folder/name)
