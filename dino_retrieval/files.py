@@ -45,24 +45,27 @@ def printable(
 MAX_BYTES = int(os.environ.get('DINO_MAX_BYTES', 1_000_000_000))   # of one picture file
 
 def open_file(
-    path, # of a regular file
-):        # binary file object
+    path,     # of a regular file
+    most=None,# bytes it may have; None: DINO_MAX_BYTES
+):            # binary file object
     "Open for reading; raises `OSError` for a folder, pipe, device, or a giant."
+    most = MAX_BYTES if most is None else most
     if not stat.S_ISREG(os.stat(path).st_mode): raise OSError('not a file')
     # it may have become a pipe since: do not wait for its other end
     f = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)
                           | getattr(os, 'O_BINARY', 0)), 'rb')
     now = os.fstat(f.fileno())
-    if stat.S_ISREG(now.st_mode) and now.st_size <= MAX_BYTES: return f
+    if stat.S_ISREG(now.st_mode) and now.st_size <= most: return f
     f.close()
-    raise OSError(f'{now.st_size:,} bytes, more than DINO_MAX_BYTES={MAX_BYTES:,}'
+    raise OSError(f'{now.st_size:,} bytes, more than DINO_MAX_BYTES={most:,}'
                   if stat.S_ISREG(now.st_mode) else 'not a file')
 
 def file_sha256(
-    path, # of a regular file
-)->str:   # 64 hexadecimal digits
+    path,     # of a regular file
+    most=None,# bytes it may have; None: DINO_MAX_BYTES
+)->str:       # 64 hexadecimal digits
     "sha256 of a file, read piece by piece; raises `OSError` as `open_file` does."
-    with open_file(path) as f: return hashlib.file_digest(f, 'sha256').hexdigest()
+    with open_file(path, most) as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
 # %% ../nbs/00b_files.ipynb #801b90da
 def token()->str: # 8 hexadecimal digits
@@ -110,10 +113,13 @@ def write_safely(
     "Write a file whole or not at all; raises `OSError`."
     path = Path(path)
     if path.is_dir(): raise InputError(f"'{path}' is a folder: name a file")
-    if path.exists() and not path.is_file(): return write(path)     # /dev/stdout
+    if path.exists() and not path.is_file():
+        if new: raise InputError(f"'{path}' is no file: remove it")
+        return write(path)                         # /dev/stdout
     new = new or path.with_name(f'.{token()}{path.suffix}')
     with _told_plainly(path):
         try:
+            new.unlink(missing_ok=True)          # left by a kill, or planted as a link
             write(new)
             _sync_file(new)
             if path.exists(): shutil.copymode(path, new)
@@ -264,9 +270,11 @@ def inside(
     if not plain or name in ('', '.', '..'):
         raise InputError(f"'{folder}' names a file {name!r}, which is no plain file "
                          'name: do not use what you do not know the origin of')
-    if (Path(folder)/name).is_symlink():
-        raise InputError(f"'{Path(folder)/name}' is a link: remove it")
-    return Path(folder)/name
+    path = Path(folder)/name
+    if path.is_symlink(): raise InputError(f"'{path}' is a link: remove it")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"'{path}' is no file: remove it")
+    return path
 
 # %% ../nbs/00b_files.ipynb #497b7e83
 def locked(
@@ -274,9 +282,7 @@ def locked(
     timeout=0, # seconds to wait for another process; -1: for ever
 ):             # a context manager
     "The folder's lock, which goes with the process that holds it; raises `Timeout`."
-    path = Path(folder)/'lock'
-    if path.is_symlink(): raise InputError(f"'{path}' is a link: remove it")
-    return FileLock(path, timeout=timeout)
+    return FileLock(inside(folder, 'lock'), timeout=timeout)
 
 # %% ../nbs/00b_files.ipynb #ffa5086a
 LONGEST = 1000    # characters of a label: longer ones are a mistake in the table
@@ -361,7 +367,8 @@ class Log:
     def __contains__(self, key): return _key(key) in self.rows
 
     def refresh(self):
-        "Take in what has been appended since."
+        "Take in what has been appended since; raises `InputError` for a link."
+        inside(self.path.parent, self.path.name)
         n = self.path.stat().st_size//self.width if self.path.is_file() else 0
         if n < self.checked: self.rows, self.checked = {}, 0     # another file
         if not n: self.file = np.empty((0, self.width), np.uint8); return

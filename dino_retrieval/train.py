@@ -8,7 +8,7 @@ __all__ = ['MINERS', 'SCHEDULES', 'CACHE', 'MADE', 'INTEGERS', 'RANGES', 'CHOICE
            'check_settings', 'fit']
 
 # %% ../nbs/02_train.ipynb #9d86f2b8
-import copy, hashlib, io, json, math, os, re, shutil, signal, threading, time, warnings
+import copy, hashlib, io, json, math, os, shutil, signal, threading, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -24,7 +24,7 @@ from .data import (
     BadImage, EvalView, ImageSet, PKSampler, TrainView, TripletDataset, ViewDataset,
     check_classes, load_or_error, readable, seeded, skip_bad)
 from .files import (
-    LITTER, InputError, Log, check_number, claim_folder, file_sha256, inside, locked,
+    InputError, Log, check_number, claim_folder, file_sha256, inside, locked,
     make_folder, open_file, token, write_safely, write_table, write_text)
 from .metrics import ap_at_k, bootstrap
 from .model import pick_dtype
@@ -538,7 +538,8 @@ def verdict(self:_Run):
 @patch
 def state(self:_Run):
     "Everything that `restore` needs to go on from here."
-    moments = {n: self.opt.state[p] for n, p in self.params.items() if p in self.opt.state}
+    known = self.opt.state
+    moments = {n: known[p] for n, p in self.params.items() if p in known}
     return dict(at=self.at, config=self.c, watch=(self.watch.bad, self.watch.first),
                 weights=self.weights(), kept=self.kept, frozen_ap=self.frozen_ap,
                 moments=moments, lr=self.opt.param_groups[0]['lr'],
@@ -564,8 +565,8 @@ def _check_fit(self:_Run, weights):
     have = {name: tuple(w.shape) for name, w in weights.items()}
     want = {name: tuple(p.shape) for name, p in self.params.items()}
     wrong = sorted(n for n in {*have, *want} if have.get(n) != want.get(n))
-    if wrong: raise InputError(f'the state holds other parameters: {len(wrong)} do not fit, '
-                               f'such as {wrong[0]}: resume with the same model')
+    if wrong: raise InputError(f'the state holds other parameters: {len(wrong)} do not '
+                               f'fit, such as {wrong[0]}: resume with the same model')
 
 # %% ../nbs/02_train.ipynb #1ace96f9
 MADE = dict(format=1, made_by='dino_retrieval')
@@ -584,8 +585,8 @@ def _claim(out, inputs):
     if config.exists() and not _is_run(config):
         raise InputError(f"'{config}' is not that of a run: choose a new or empty folder")
     for link in (Path(out)/'last', Path(out)/'model'):
-        if link.is_symlink(): raise InputError(f"'{link}' is a link: remove it, or choose "
-                                               'another folder')
+        if link.is_symlink():
+            raise InputError(f"'{link}' is a link: remove it, or choose another folder")
 
 # %% ../nbs/02_train.ipynb #4366a870
 def claim_run(
@@ -638,7 +639,8 @@ class _Folder:
         if not file.exists(): return
         try:
             with open_file(file) as f: said = json.load(f)
-            states = [{k: s[k] for k in ('file', 'sha256', 'bytes')} for s in said['states']]
+            keys = 'file', 'sha256', 'bytes'
+            states = [{k: s[k] for k in keys} for s in said['states']]
             names = [f'{n}' for n in said['ours']]
             if said['format'] != 1 or len(names) != 5: raise ValueError
         except (ValueError, KeyError, TypeError):
@@ -669,6 +671,7 @@ def begin(self:_Folder, config):
         elif path.name not in kept: path.unlink(missing_ok=True)
     self.begun = True
 
+# %% ../nbs/02_train.ipynb #71381219
 @patch
 def open(self:_Folder, resume, overwrite):
     "The state to go on from, or None; raises where the folder holds what nobody gave up."
@@ -682,6 +685,7 @@ def open(self:_Folder, resume, overwrite):
                          'stood: --overwrite starts anew')
     return self.load()
 
+# %% ../nbs/02_train.ipynb #b3576eec
 @patch
 def save(self:_Folder, state):
     "Keep a state beside the one before."
@@ -695,7 +699,10 @@ def save(self:_Folder, state):
     for name in old: (self.last/name).unlink(missing_ok=True)
 
 def _dump(state, to):
-    with open(to, 'wb') as f: torch.save(state, f)      # says why, on a full disk
+    try:
+        with open(to, 'wb') as f: torch.save(state, f)
+    except RuntimeError as e:           # of a full disk it tells a position in the file
+        raise e.__context__ if isinstance(e.__context__, OSError) else e
 
 @patch
 def load(self:_Folder):
@@ -750,6 +757,7 @@ def check_settings(
     if settings.get('lr') == 0: raise InputError('lr=0: choose a number above 0')
     pick_dtype('cpu', settings.get('precision', 'auto'))
 
+# %% ../nbs/02_train.ipynb #47cf027e
 def _recipe(model, c, loss, cache):
     "All that decides the result, but for the pictures; raises for what makes no sense."
     check_settings(**c)
@@ -773,13 +781,14 @@ def _warn_of_lonely(train):
                       'picture: they give no anchor and no positive', stacklevel=3)
 
 # %% ../nbs/02_train.ipynb #d043a2e1
-def _ready(s, model, cache, **kw):
-    "The pictures that can be read, or their tokens; and the sha256 of each."
+def _ready(s, model, cache, hashed, **kw):
+    "The pictures that can be read, or their tokens; and, if asked, the sha256 of each."
     if s is None: return None, ()
     if cache:
         s = TokenCache(s, model, CACHE if cache is True else cache, **kw)
         return s, s.contents
     s = readable(s)
+    if not hashed: return s, ()
     found = _hashes(s.paths)
     errors = [c if isinstance(c, BadImage) else None for c in found]
     if any(errors): s = skip_bad(s, errors)
@@ -803,12 +812,12 @@ def _check_bad(sets, folder, max_bad, c):
         if not (folder.out/'config.json').exists(): folder.mark(c)
         folder.list_bad(bad)
     where = f": see '{folder.out/'bad_files.csv'}'" if folder else ''
-    raise InputError(f'{len(bad)} of {n + len(bad)} pictures cannot be read{where}; mend or '
-                     f'delete them, or allow more than {max_bad:.0%} with max_bad')
+    raise InputError(f'{len(bad)} of {n + len(bad)} pictures cannot be read{where}; mend '
+                     f'or delete them, or allow more than {max_bad:.0%} with max_bad')
 
 @patch
 def list_bad(self:_Folder, bad):
-    file = self.out/'bad_files.csv'
+    file = inside(self.out, 'bad_files.csv')
     if bad or file.exists(): write_table(file, [('path', 'reason'), *sorted(bad.items())])
 
 # %% ../nbs/02_train.ipynb #c141cda6
@@ -852,6 +861,7 @@ def _check_same(folder, was, now):
         raise InputError(f"'{folder}' was made with {name}{was.get(k)}, not {v}: resume "
                          'with the same, or choose another run folder')
 
+# %% ../nbs/02_train.ipynb #07f861be
 def _notes(run):
     "Markdown for the model card: data, recipe, and the score before and after."
     n, classes = len(run.train), len(run.train.classes)
@@ -891,12 +901,12 @@ def fit(
     "Triplet fine-tuning, kept only if it helps; raises on bad data, settings, collapse."
     c = dict(epochs=epochs, bs=bs, lr=lr, wd=wd, margin=margin, mining=mining,
              patience=patience, seed=seed, precision=precision, schedule=schedule)
-    try: return _fit(model, train, valid, c, loss, out, resume, overwrite, workers=workers,
-                     cache=cache, save_every=save_every, report_to=report_to,
+    try: return _fit(model, train, valid, c, loss, out, resume, overwrite, cache=cache,
+                     workers=workers, save_every=save_every, report_to=report_to,
                      max_bad=max_bad, progress=progress)
     except KeyboardInterrupt as e:
         again = '' if out is None else '; the same with --resume goes on there'
-        raise KeyboardInterrupt(str(e) or f'stopped{again}') from None
+        raise KeyboardInterrupt(f"{str(e) or 'stopped'}{again}") from None
 
 # %% ../nbs/02_train.ipynb #c671c331
 def _fit(model, train, valid, c, loss, out, resume, overwrite, *, workers, cache,
@@ -927,8 +937,9 @@ def _prepare(model, train, valid, c, loss, cache, workers, acc, state, folder, m
     "A run at its start, or where `state` left it; raises on bad data."
     if state: _check_same(folder.out, state['config'], c)       # before hours of reading
     kw = dict(seed=c['seed'], precision=c['precision'], progress=bars)
-    train, contents = _ready(train, model, cache, **kw)
-    valid, others = _ready(valid, model, cache, crops=0, **kw)
+    hashed = folder is not None
+    train, contents = _ready(train, model, cache, hashed, **kw)
+    valid, others = _ready(valid, model, cache, hashed, crops=0, **kw)
     parts = [_pictures(s) for s in (train, valid)]
     c |= dict(train=_digest(parts[0], contents), valid=_digest(parts[1], others))
     first = not acc or acc.is_main_process
@@ -973,12 +984,11 @@ def _go(run, folder, acc, report_to, save_every, progress):
             if folder: folder.tell(at['rows'])
             save(now=True)
         run.put(run.kept)
-        if folder: folder.keep(run.model, _notes(run))         # its card now tells the end
+        if folder: folder.keep(run.model, _notes(run))      # its card now tells the end
     except KeyboardInterrupt:
         if run.whole: save(now=True)
-        again = '; the same with --resume goes on there' if folder and folder.begun else ''
         epoch = min(at['epoch'], run.c['epochs'])
-        raise KeyboardInterrupt(f'stopped in epoch {epoch}{again}') from None
+        raise KeyboardInterrupt(f'stopped in epoch {epoch}') from None
     if progress: tqdm.write(run.verdict())
 
 @patch
