@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 
 from .data import BadImage, EvalView, decode, load_image, show_images
 from dino_retrieval.files import (
-    InputError, check_number, claim_folder, inside, open_file, scores_path, to_json,
-    write_text)
+    InputError, check_number, claim_folder, inside, open_file, printable, scores_path,
+    to_json, write_text)
 from .metrics import score_threshold
 from .model import Embedder, pick_dtype
 from .rerank import expand, k_reciprocal, whiten, whitening
@@ -72,7 +72,8 @@ def check_tta(
     "Raise `ValueError` for a view that does not exist."
     if isinstance(tta, str): tta = tta.split(',') if tta not in ('', 'none') else ()
     if set(tta or ()) - set(TTA):
-        raise InputError(f"tta='{','.join(tta)}': choose {', '.join(TTA)} or none")
+        named = printable(','.join(tta))[:40]
+        raise InputError(f"tta='{named}': choose {', '.join(TTA)} or none")
     return tuple(t for t in TTA if t in (tta or ()))
 
 class _Views:
@@ -569,7 +570,8 @@ def _read_index(self:Gallery):
     raw = np.fromfile(file, np.uint8) if file.is_file() else np.empty(0, np.uint8)
     built = None
     if hashlib.sha256(raw).hexdigest() == about.get('sha256'):
-        built = _faiss().deserialize_index(raw)
+        try: built = _faiss().deserialize_index(raw)
+        except RuntimeError: pass                  # no index of a kind that FAISS knows
     if built is None or (built.ntotal, built.d) != self.vectors.shape:
         raise InputError(f"'{file}' is damaged: Gallery.index() builds it again, "
                          'search(exact=True) does without')

@@ -16,7 +16,7 @@ from filelock import Timeout
 
 from .files import (
     InputError, Log, claim_folder, file_sha256, inside, locked, make_folder, open_file,
-    sync_folder, token, write_text)
+    printable, sync_folder, token, write_text)
 
 # %% ../nbs/03a_store.ipynb #a0b994e6
 COLUMNS = ('path', 'size', 'mtime', 'sha256', 'crc32', 'label')
@@ -36,6 +36,7 @@ def _all_are(kind, x): return isinstance(x, list) and all(isinstance(v, kind) fo
 def _sound_info(info):
     "Is every entry what we would have written?"
     names = [info['vectors'], info['pictures']] if info['generation'] else []
+    if info['generation'] and not isinstance(info['pictures_sha256'], str): return False
     threshold = info.get('threshold', 0.)
     return (info['format'] == FORMAT and isinstance(info['fingerprint'], str)
             and _is_count(info['dim'], 10**5) and info['dim'] > 0
@@ -81,8 +82,8 @@ def new_info(
 # %% ../nbs/03a_store.ipynb #9f08a36a
 def _short(value):
     "A fingerprint, a list of views or a number, as a message gives it."
-    if isinstance(value, list): return ','.join(value) or 'none'
-    return str(value)[:16]
+    if isinstance(value, list): return printable(','.join(value))[:40] or 'none'
+    return printable(value)[:16]
 
 def check_maker(
     folder,# of a gallery
@@ -107,7 +108,10 @@ def _vectors(file, n, dim):
 
 def _read_table(file, info):
     "Rows of the table, or None if it is damaged."
-    raw = file.read_bytes() if file.is_file() else b''
+    most = 20_000*(info['count'] + 1)              # bytes that so many rows can take
+    try:
+        with open_file(file, most) as f: raw = f.read()
+    except OSError: return None
     if hashlib.sha256(raw).hexdigest() != info['pictures_sha256']: return None
     text = io.StringIO(raw.decode('utf-8', 'surrogateescape'), newline='')
     try: rows = list(csv.reader(text))[1:]
