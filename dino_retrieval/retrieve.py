@@ -567,8 +567,10 @@ def _read_index(self:Gallery):
     "The index on disk; a file that is not the one we wrote is not even opened by FAISS."
     about = self.info['index']
     file = inside(self.folder, about['file'])
-    raw = np.fromfile(file, np.uint8) if file.is_file() else np.empty(0, np.uint8)
-    built = None
+    n, d = self.vectors.shape
+    most = (n + 10_000)*(8*d + 4096)               # bytes of an index of so many vectors
+    fits = file.is_file() and file.stat().st_size <= most
+    raw, built = np.fromfile(file, np.uint8) if fits else np.empty(0, np.uint8), None
     if hashlib.sha256(raw).hexdigest() == about.get('sha256'):
         try: built = _faiss().deserialize_index(raw)
         except RuntimeError: pass                  # no index of a kind that FAISS knows

@@ -102,9 +102,11 @@ def _sums(vectors): return [zlib.crc32(row) for row in np.ascontiguousarray(vect
 
 def _vectors(file, n, dim):
     "The first `n` vectors of a file, or those it holds, mapped into memory."
-    n = min(n, file.stat().st_size//(4*dim)) if file.is_file() else 0
-    if not n: return np.empty((0, dim), np.float32)
-    return np.memmap(file, np.float32, 'c', shape=(n, dim))
+    try:                                       # a writer may remove it between two lines
+        n = min(n, file.stat().st_size//(4*dim)) if file.is_file() else 0
+        if n: return np.memmap(file, np.float32, 'c', shape=(n, dim))
+    except FileNotFoundError: pass
+    return np.empty((0, dim), np.float32)
 
 def _read_table(file, info):
     "Rows of the table, or None if it is damaged."

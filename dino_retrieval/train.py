@@ -576,7 +576,7 @@ def _is_run(config):
     try:
         with open_file(config) as f: said = json.load(f)
         return all(said.get(k) == v for k, v in MADE.items())
-    except (ValueError, AttributeError): return False
+    except (OSError, ValueError, AttributeError, RecursionError): return False
 
 def _claim(out, inputs):
     "Raise unless we may write a run to the folder `out`; writes nothing."
@@ -643,7 +643,7 @@ class _Folder:
             states = [{k: s[k] for k in keys} for s in said['states']]
             names = [f'{n}' for n in said['ours']]
             if said['format'] != 1 or len(names) != 5: raise ValueError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise InputError(f"'{file}' is damaged: --overwrite starts anew") from None
         for name in (*names, *(s['file'] for s in states)): inside(self.last, name)
         self.states, self.ours = states, names
