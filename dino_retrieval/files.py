@@ -271,10 +271,11 @@ def inside(
         raise InputError(f"'{folder}' names a file {name!r}, which is no plain file "
                          'name: do not use what you do not know the origin of')
     path = Path(folder)/name
-    if path.is_symlink(): raise InputError(f"'{path}' is a link: remove it")
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"'{path}' is no file: remove it")
-    return path
+    try: mode = path.lstat().st_mode
+    except OSError: return path                    # there is nothing, or no longer
+    if stat.S_ISLNK(mode): raise InputError(f"'{path}' is a link: remove it")
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode): return path
+    raise InputError(f"'{path}' is no file: remove it")
 
 # %% ../nbs/00b_files.ipynb #497b7e83
 def locked(
