@@ -399,12 +399,10 @@ def take(self:Log,
 
 @patch
 def repair(self:Log):
-    "Drop what a kill left at the end; only for the process that holds the lock."
-    end = (max(self.rows.values()) + 1)*self.width if self.rows else 0
-    if self.path.is_file() and self.path.stat().st_size > end:
-        os.truncate(self.path, end)
-        self.checked = end//self.width
-        self.refresh()
+    "Drop the record that a kill cut short; only for the process that holds the lock."
+    # never a whole one, sound or not: a reader may have it mapped, and would die of it
+    size = self.path.stat().st_size if self.path.is_file() else 0
+    if size % self.width: os.truncate(self.path, size - size % self.width)
 
 @patch
 def append(self:Log,
@@ -421,7 +419,8 @@ def append(self:Log,
         with open(self.path, 'ab') as f:
             f.writelines(records); f.flush(); os.fsync(f.fileno())
     except OSError as e:
-        if self.path.stat().st_size > before: os.truncate(self.path, before)
+        self.repair()
+        self.refresh()
         raise OSError(f"cannot write '{self.path}' ({e.strerror}); what stood there is "
                       'intact: make room and run it again, it goes on from here') from e
     if not before: sync_folder(self.path.parent)
