@@ -771,9 +771,9 @@ def _recipe(model, c, loss, cache):
 def _check_train(train, bs):
     "Raise `InputError` where no batch can be made."
     check_classes(train)
-    if bs > max(len(train), 32):       # the default may repeat the pictures of a small set
-        raise InputError(f'bs={bs}: there are {len(train)} pictures to train on: choose no '
-                         'more than those')
+    if bs > max(len(train), 32):       # the default may repeat pictures of a small set
+        raise InputError(f'bs={bs}: there are {len(train)} pictures to train on: choose '
+                         'no more than those')
 
 def _warn_of_lonely(train):
     counts = np.unique(train.labels, return_counts=True)[1]
