@@ -199,17 +199,6 @@ def _to_device(model):
     return model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
 
 # %% ../nbs/10_cli.ipynb #38dfa0de
-def _check_run(out, resume, overwrite, inputs):
-    "Raise `InputError` where a run may not be written; as `fit` does, but at once."
-    from dino_retrieval.files import InputError
-    from dino_retrieval.train import _claim
-    if resume and overwrite: raise InputError('--resume and --overwrite: choose one')
-    _claim(out, inputs)
-    held = any((Path(out)/name).exists() for name in ('model', 'last', 'history.csv'))
-    if held and not (resume or overwrite):
-        raise InputError(f"'{out}' holds a run already: --resume goes on with it, "
-                         '--overwrite starts anew')
-
 @command
 def dino_train(
     data:str,  # folder with train/<class>/, or of class folders, or a CSV/Parquet table
@@ -238,11 +227,11 @@ def dino_train(
     "Fine-tune a backbone on labelled pictures."
     from dino_retrieval.audit import audit
     from dino_retrieval.data import check_classes, open_data, readable
-    from dino_retrieval.train import fit
+    from dino_retrieval.train import claim_run, fit
     first = os.environ.get('RANK', '0') == '0'         # of several processes
-    if first: _check_run(out, resume, overwrite, ())
+    if first: claim_run(out, resume, overwrite)
     s = open_data(data)
-    if first: _check_run(out, resume, overwrite, [*s.paths, data])
+    if first: claim_run(out, resume, overwrite, [*s.paths, data])
     check_classes(s)
     s = readable(s)
     train, valid = s.split(val_split, seed)

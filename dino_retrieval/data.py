@@ -111,6 +111,9 @@ _budget = _Budget()
 if hasattr(os, 'register_at_fork'):        # a child has none of its parent's threads
     os.register_at_fork(after_in_child=_budget.__init__)
 
+# %% ../nbs/00_data.ipynb #24c55775
+if 'PILLOW_BLOCK_SIZE' not in os.environ: Image.core.set_block_size(64 << 20)
+
 # %% ../nbs/00_data.ipynb #6637e380
 _BYTES = {'1': 1, 'L': 1, 'P': 1, 'I;16': 2, 'I;16B': 2, 'I;16L': 2}   # a pixel; others 4
 # what decoders take beside the picture, a pixel, as measured
@@ -188,6 +191,16 @@ _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
           8: Image.Transpose.ROTATE_90}
 LONGEST_STRIP = 40_000_000       # pixels of a picture that cannot be shrunk: too thin
 
+def _reduced(im, times):
+    "The mean of each `times` x `times` pixels; Pillow's `reduce` copies a whole RGBA."
+    if im.mode != 'RGBA': return im.reduce(times)
+    out = Image.new('RGB', (-(-im.width//times), -(-im.height//times)))
+    step = times*max(1, 256//times)
+    for top in range(0, im.height, step):
+        strip = im.crop((0, top, im.width, min(top + step, im.height))).convert('RGB')
+        out.paste(strip.reduce(times), (0, top//times))
+    return out
+
 def _decode(f, shorter):
     "The picture in an opened file."
     im = _open(f)
@@ -198,7 +211,7 @@ def _decode(f, shorter):
     with _budget.take(_bytes_needed(im, full, times > 1)):
         turn = _TURNS.get(im.getexif().get(0x0112))
         im = _flatten(im)
-        if times > 1: im = im.reduce(times)
+        if times > 1: im = _reduced(im, times)
         if shorter and im.width*im.height > LONGEST_STRIP:
             raise OSError(f'{full[0]:,} x {full[1]:,} pixels: too long for its width')
         if turn is not None: im = im.transpose(turn)

@@ -11,6 +11,7 @@ __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'prin
 import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def check_number(
     most=math.inf, # the highest value allowed
 ):
     "Raise `InputError` unless the value lies in the range; NaN does not."
-    if isinstance(value, (int, float)) and least <= value <= most: return
+    if isinstance(value, Real) and least <= value <= most: return
     says = f'from {least:g} to {most:g}' if most < math.inf else f'of {least:g} or more'
     raise InputError(f'{name}={value}: choose a number {says}')
 
