@@ -197,6 +197,7 @@ def _put_in_place(new, folder, names, last):
     for name in sorted(names, key=lambda name: (name == last, name != first)):
         make_folder((folder/name).parent)
         os.replace(new/name, folder/name)
+        if name == first: sync_folder(folder)    # on the disk before any of the others
 
 # %% ../nbs/00b_files.ipynb #1e7561a4
 LITTER = {'.DS_Store', 'Thumbs.db', 'desktop.ini'}      # of file managers: nobody's
