@@ -7,7 +7,7 @@ __all__ = ['LIMITS', 'CHOICES', 'OUR_FIRST_BYTES', 'SHOWN', 'numbers', 'command'
            'dino_index', 'dino_search', 'dino_eval', 'dino_demo']
 
 # %% ../nbs/10_cli.ipynb #fdf785d0
-import argparse, inspect, os, sys, warnings
+import argparse, inspect, os, re, sys, warnings
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -120,9 +120,19 @@ def _streams():
             s.reconfigure(errors=errors)
 
 # %% ../nbs/10_cli.ipynb #bf1f923e
+def _joined(argv):
+    "With `--trainable -2,-1` as one word, which argparse would take for two flags."
+    words = []
+    for word in argv:
+        is_list = re.fullmatch('-[0-9]+(,-?[0-9]+)*', word)
+        if is_list and words and re.fullmatch('--[a-z_]+', words[-1]): words[-1] += f'={word}'
+        else: words.append(word)
+    return words
+
 def _arguments(func, argv):
     "Positional and keyword arguments of a command, each checked by itself."
-    given = vars(_parser(func).parse_args(argv))
+    words = _joined(sys.argv[1:] if argv is None else argv)
+    given = vars(_parser(func).parse_args(words))
     kinds = inspect.signature(func).parameters
     flags = {k: v for k, v in given.items() if kinds[k].kind is kinds[k].KEYWORD_ONLY}
     for k, v in given.items(): _check(k, f'--{k}' if k in flags else k, v)
@@ -213,7 +223,7 @@ def dino_train(
     val_split:float=.2,                   # share of each class that selects the epoch
     mining:str='semihard',                # random, semihard, hard or all
     size:int=None,                        # pixels a side (default: the backbone's own)
-    trainable:numbers='10,11',            # blocks that train
+    trainable:numbers='-2,-1',            # blocks that train; negative: from the end
     patience:int=2,                       # epochs without improvement before stopping
     seed:int=42,                          # of split, order and views
     precision:str='auto',                 # auto, fp32, bf16 or fp16
@@ -415,6 +425,7 @@ def dino_eval(
     ks:numbers='1,2,3,4,5,7,10',            # ranks to report
     ap:str='min',                           # convention of AP@k: min, hits or total
     vs:str=None,                            # other results on the same queries
+    cluster:bool=False,                     # intervals that hold for new classes, too
     json:str=None,                          # file for the table and values by query
     html:str=None,                          # page with figures and the worst queries
 ):
@@ -424,12 +435,12 @@ def dino_eval(
     inputs = [results, _beside(results), vs, _beside(vs), truth]
     _check_outputs(inputs, json=json, html=html)
     of_name = by_prefix if truth == 'prefix' else truth
-    report = evaluate(results, of_name, ks, ap)
+    report = evaluate(results, of_name, ks, ap, cluster=cluster)
     print(report)
     if vs:
         print()
         _tell(f'{results} minus {vs}:')
-        print(compare(report, evaluate(vs, of_name, ks, ap)))
+        print(compare(report, evaluate(vs, of_name, ks, ap, cluster=cluster)))
     if json: report.to_json(json)
     if html: report.to_html(html, results)
     for path in filter(None, (json, html)): _tell(f'wrote {path}')
@@ -475,7 +486,7 @@ def dino_demo(
     results, tuned = retrieve('retrieval_results.json')
     diff = compare(tuned, frozen)
     print(*_side_by_side(frozen, tuned, diff, ('mAP@10', 'P@1', 'Acc@10')), sep='\n')
-    print('100 queries; in brackets 95 % bootstrap intervals, '
+    print('100 queries; in brackets 95 % intervals, '
           'of the difference the paired one')
     _save_figure(results.show(6, 8, by_prefix), out/'hits.png')
     _tell(f'wrote {out}/retrieval_results.json, {out}/hits.png, {out}/run, {out}/data')
