@@ -112,27 +112,29 @@ def _check_stats(mean, std, where=''):
                          'each must be above 0')
 
 def _check_layers(layers, n):
-    "The blocks that train, as a tuple of ints; raises `InputError` for what is no block."
+    "The blocks that train, counted from 0; raises `InputError` for what is no block."
     if isinstance(layers, str) or not isinstance(layers, Iterable):
         raise InputError(f'trainable_layers={_short(layers)}: give the numbers of '
-                         'blocks, such as (10, 11)')
+                         'blocks, such as (-2, -1)')
     layers = tuple(layers)
     for i in layers:
         if not _whole(i):
             raise InputError(f'trainable_layers: {_short(i)} is not the number of a '
                              'block')
-        if not 0 <= i < n:
-            raise InputError(f'there is no layer {i}: the backbone has {n}, 0 to {n - 1}')
-    if len(set(layers)) < len(layers):
+        if not -n <= i < n:
+            raise InputError(f'there is no layer {i}: the backbone has {n}, 0 to '
+                             f'{n - 1}, or {-n} to -1 from the end')
+    numbers = tuple(int(i) % n for i in layers)
+    if len(set(numbers)) < len(numbers):
         raise InputError(f'trainable_layers={_short(layers)} names a block twice')
-    return tuple(int(i) for i in layers)
+    return numbers
 
 # %% ../nbs/01_model.ipynb #300ffe6d
 class Embedder(nn.Module):
     "Backbone, pooling and unit norm; raises `InputError` for a bad layer, size or pool."
     def __init__(self,
         backbone,                      # a `transformers` model with a CLS token
-        trainable_layers=(10, 11),     # blocks that train, beside the final layer norm
+        trainable_layers=(-2, -1),     # blocks that train; negative: from the end
         pool='cls',                    # 'cls', 'cls+mean' or 'gem'
         size=224,                      # pixels a side; a multiple of the patch
         resize=None,                   # shorter side before the cut; None: size*256/224
@@ -170,7 +172,7 @@ class Embedder(nn.Module):
 # %% ../nbs/01_model.ipynb #fd5d0400
 @patch
 def freeze_except(self:Embedder,
-    layers, # blocks that train, counted from 0
+    layers, # blocks that train, counted from 0; negative: from the end
 ):
     "Freeze everything but these blocks and the final layer norm."
     blocks, norm = _parts(self.backbone)
@@ -815,7 +817,7 @@ def _load_backbone(folder, config, empty, tensors):
         if name in info['missing_keys']: tensor.zero_()
     return m
 
-# %% ../nbs/01_model.ipynb #4240ab57
+# %% ../nbs/01_model.ipynb #8cfbaff5
 def _lone_file(source):
     "The file that is a model by itself: named, or alone in a folder; None without one."
     if source.is_file(): return source
@@ -838,7 +840,7 @@ def _unpickled(path):
                          "it again, or save the model's state_dict() with torch.save"
                          ) from e
 
-# %% ../nbs/01_model.ipynb #cda06ff9
+# %% ../nbs/01_model.ipynb #3a178b01
 def _backbone_within(said):
     "The entry and the prefix under which a training checkpoint keeps a backbone."
     found = []
@@ -861,8 +863,8 @@ def _check_flat(path, said):
     if entry or prefix:
         where = f'of its entry {_short(entry)} ' if entry else ''
         names = f', named without {_short(prefix)} in front' if prefix else ''
-        raise InputError(f"'{path}' is a training checkpoint: save the backbone's tensors "
-                         f'{where}alone{names}, with torch.save')
+        raise InputError(f"'{path}' is a training checkpoint: save the backbone's "
+                         f'tensors {where}alone{names}, with torch.save')
     plain = torch.Tensor, nn.Parameter
     others = [k for k, v in said.items() if not isinstance(k, str)
               or type(v) not in plain or v.layout != torch.strided]
@@ -873,7 +875,7 @@ def _check_flat(path, said):
         raise InputError(f"'{path}' describes more numbers than it holds: download it "
                          'again')
 
-# %% ../nbs/01_model.ipynb #5c5b1307
+# %% ../nbs/01_model.ipynb #e86da62e
 TOP = {'cls_token': 'embeddings.cls_token', 'mask_token': 'embeddings.mask_token',
        'pos_embed': 'embeddings.position_embeddings',
        'register_tokens': 'embeddings.register_tokens',
@@ -903,9 +905,9 @@ def _renamed(tensors, swiglu):
         else: named[name if new in named else new] = tensor
     return named
 
-# %% ../nbs/01_model.ipynb #dc5acab6
+# %% ../nbs/01_model.ipynb #156e3ccf
 def _ratio(width, hidden, swiglu):
-    "The MLP's ratio by which `transformers` gets these hidden units; None: there is none."
+    "The MLP's ratio by which `transformers` gets so many hidden units, or None."
     for ratio in range(1, 65):
         units = width*ratio
         if swiglu: units = (int(units*2/3) + 7)//8*8
@@ -938,7 +940,7 @@ def _sizes(path, named, swiglu):
                          'number of times as wide as the tokens')
     return _checked(path, said)
 
-# %% ../nbs/01_model.ipynb #3edc9797
+# %% ../nbs/01_model.ipynb #b9c0cb1b
 def _is_swiglu(tensors):
     if any(name.endswith('.mlp.w12.weight') for name in tensors): return True
     fc1, fc2 = (tensors.get(f'blocks.0.mlp.{fc}.weight') for fc in ('fc1', 'fc2'))
@@ -1075,7 +1077,7 @@ def _try_out(m, folder):
 @patch(cls_method=True)
 def from_pretrained(cls:Embedder,
     name_or_dir,               # 'tiny', a Hub name (facebook/dinov2-base), folder, file
-    trainable_layers=(10, 11), # blocks that train, beside the final layer norm
+    trainable_layers=(-2, -1), # blocks that train; negative: counted from the end
     pool=None,                 # 'cls', 'cls+mean', 'gem'; None: the checkpoint's own
     size=None,                 # side of the picture, pixels; None: the checkpoint's own
 )->Embedder:
