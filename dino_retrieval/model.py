@@ -131,7 +131,7 @@ def _check_layers(layers, n):
         raise InputError(f'trainable_layers={_short(layers)} names a block twice')
     return numbers
 
-# %% ../nbs/01_model.ipynb #f8f72e91
+# %% ../nbs/01_model.ipynb #557c9bb9
 @torch.no_grad()
 def _fit_positions(backbone, size):
     "Interpolate a ViT's position embeddings to a size; models without any stay."
@@ -508,7 +508,7 @@ def _digest(backbone, tensors, settings):
     said = json.dumps([sums, _decisive(backbone.config), settings], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
-# %% ../nbs/01_model.ipynb #6bf0781a
+# %% ../nbs/01_model.ipynb #84d043ac
 @patch
 def _preprocessing(self:Embedder):
     return [self.size, self.resize, self.squash, self.resample, self.mean, self.std]
@@ -896,7 +896,7 @@ def _load_backbone(folder, config, empty, tensors):
         if name in info['missing_keys']: tensor.zero_()
     return m
 
-# %% ../nbs/01_model.ipynb #26c2f74e
+# %% ../nbs/01_model.ipynb #b7b85e33
 def _lone_file(source):
     "The file that is a model by itself: named, or alone in a folder; None without one."
     if source.is_file(): return source
@@ -919,7 +919,7 @@ def _unpickled(path):
                          "it again, or save the model's state_dict() with torch.save"
                          ) from e
 
-# %% ../nbs/01_model.ipynb #b45c4ddd
+# %% ../nbs/01_model.ipynb #e706e870
 def _backbone_within(said):
     "The entry and the prefix under which a training checkpoint keeps a backbone."
     found = []
@@ -954,7 +954,7 @@ def _check_flat(path, said):
         raise InputError(f"'{path}' describes more numbers than it holds: download it "
                          'again')
 
-# %% ../nbs/01_model.ipynb #da414515
+# %% ../nbs/01_model.ipynb #b2922b82
 TOP = {'cls_token': 'embeddings.cls_token', 'mask_token': 'embeddings.mask_token',
        'pos_embed': 'embeddings.position_embeddings',
        'register_tokens': 'embeddings.register_tokens',
@@ -984,7 +984,7 @@ def _renamed(tensors, swiglu):
         else: named[name if new in named else new] = tensor
     return named
 
-# %% ../nbs/01_model.ipynb #4d06a207
+# %% ../nbs/01_model.ipynb #7c0333d1
 def _ratio(width, hidden, swiglu):
     "The MLP's ratio by which `transformers` gets so many hidden units, or None."
     for ratio in range(1, 65):
@@ -992,24 +992,27 @@ def _ratio(width, hidden, swiglu):
         if swiglu: units = (int(units*2/3) + 7)//8*8
         if units == hidden: return ratio
 
+# %% ../nbs/01_model.ipynb #159fdace
 def _sizes(path, named, swiglu):
     "What a config.json would say of these tensors."
-    at = 'embeddings.'
-    first = f'encoder.layer.0.mlp.{"weights_out" if swiglu else "fc2"}.weight'
-    needs = {f'{at}cls_token': 3, f'{at}position_embeddings': 3,
-             f'{at}patch_embeddings.projection.weight': 4, first: 2}
-    lacks = [n for n, dims in needs.items() if n not in named or named[n].dim() != dims]
+    mlp = 'mlp.w3' if swiglu else 'mlp.fc2'
+    ours = {**TOP, f'blocks.0.{mlp}.weight': 'encoder.layer.0.'
+            f'{"mlp.weights_out" if swiglu else mlp}.weight'}
+    needs = {'cls_token': 3, 'pos_embed': 3, 'patch_embed.proj.weight': 4,
+             f'blocks.0.{mlp}.weight': 2}
+    found = {name: named.get(ours[name], torch.empty(())) for name in needs}
+    lacks = [name for name, dims in needs.items() if found[name].dim() != dims]
     if lacks:
         raise InputError(f"'{path}' is no DINOv2 in Meta's or timm's layout (it has no "
                          f'sound {_five(lacks)}), and no config.json tells what it is')
-    width, hidden = named[first].shape
-    patch = named[f'{at}patch_embeddings.projection.weight'].shape[-1]
-    grid = math.isqrt(max(named[f'{at}position_embeddings'].shape[1] - 1, 0))
+    width, hidden = found[f'blocks.0.{mlp}.weight'].shape
+    patch = found['patch_embed.proj.weight'].shape[-1]
+    grid = math.isqrt(max(found['pos_embed'].shape[1] - 1, 0))
     blocks = {n.split('.')[2] for n in named if n.startswith('encoder.layer.')}
     said = dict(model_type='dinov2', hidden_size=width, num_hidden_layers=len(blocks),
                 num_attention_heads=width//64, patch_size=patch, image_size=grid*patch,
                 use_swiglu_ffn=swiglu, mlp_ratio=_ratio(width, hidden, swiglu))
-    registers = named.get(f'{at}register_tokens')
+    registers = named.get(TOP['register_tokens'])
     if registers is not None and registers.dim() == 3:
         said.update(model_type='dinov2_with_registers',
                     num_register_tokens=registers.shape[1])
@@ -1019,7 +1022,7 @@ def _sizes(path, named, swiglu):
                          'number of times as wide as the tokens')
     return _checked(path, said)
 
-# %% ../nbs/01_model.ipynb #53a4faaf
+# %% ../nbs/01_model.ipynb #4b206d2b
 def _is_swiglu(tensors):
     if any(name.endswith('.mlp.w12.weight') for name in tensors): return True
     fc1, fc2 = (tensors.get(f'blocks.0.mlp.{fc}.weight') for fc in ('fc1', 'fc2'))
