@@ -131,7 +131,7 @@ def _check_layers(layers, n):
         raise InputError(f'trainable_layers={_short(layers)} names a block twice')
     return numbers
 
-# %% ../nbs/01_model.ipynb #fbbf61ea
+# %% ../nbs/01_model.ipynb #b2c60633
 @torch.no_grad()
 def _fit_positions(backbone, size):
     "Interpolate a ViT's position embeddings to a size; models without any stay."
@@ -508,7 +508,7 @@ def _digest(backbone, tensors, settings):
     said = json.dumps([sums, _decisive(backbone.config), settings], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
-# %% ../nbs/01_model.ipynb #fec64ae8
+# %% ../nbs/01_model.ipynb #5bd26148
 @patch
 def _preprocessing(self:Embedder):
     return [self.size, self.resize, self.squash, self.resample, self.mean, self.std]
@@ -896,7 +896,7 @@ def _load_backbone(folder, config, empty, tensors):
         if name in info['missing_keys']: tensor.zero_()
     return m
 
-# %% ../nbs/01_model.ipynb #dbda701b
+# %% ../nbs/01_model.ipynb #1c40f0e3
 def _lone_file(source):
     "The file that is a model by itself: named, or alone in a folder; None without one."
     if source.is_file(): return source
@@ -919,7 +919,7 @@ def _unpickled(path):
                          "it again, or save the model's state_dict() with torch.save"
                          ) from e
 
-# %% ../nbs/01_model.ipynb #686bd60e
+# %% ../nbs/01_model.ipynb #75018a52
 def _backbone_within(said):
     "The entry and the prefix under which a training checkpoint keeps a backbone."
     found = []
@@ -954,7 +954,7 @@ def _check_flat(path, said):
         raise InputError(f"'{path}' describes more numbers than it holds: download it "
                          'again')
 
-# %% ../nbs/01_model.ipynb #3e1afdae
+# %% ../nbs/01_model.ipynb #abd1a3ce
 TOP = {'cls_token': 'embeddings.cls_token', 'mask_token': 'embeddings.mask_token',
        'pos_embed': 'embeddings.position_embeddings',
        'register_tokens': 'embeddings.register_tokens',
@@ -984,7 +984,7 @@ def _renamed(tensors, swiglu):
         else: named[name if new in named else new] = tensor
     return named
 
-# %% ../nbs/01_model.ipynb #33453685
+# %% ../nbs/01_model.ipynb #6eaa1966
 def _ratio(width, hidden, swiglu):
     "The MLP's ratio by which `transformers` gets so many hidden units, or None."
     for ratio in range(1, 65):
@@ -992,7 +992,7 @@ def _ratio(width, hidden, swiglu):
         if swiglu: units = (int(units*2/3) + 7)//8*8
         if units == hidden: return ratio
 
-# %% ../nbs/01_model.ipynb #98145884
+# %% ../nbs/01_model.ipynb #7f9a104e
 def _sizes(path, named, swiglu):
     "What a config.json would say of these tensors."
     mlp = 'mlp.w3' if swiglu else 'mlp.fc2'
@@ -1022,13 +1022,14 @@ def _sizes(path, named, swiglu):
                          'number of times as wide as the tokens')
     return _checked(path, said)
 
-# %% ../nbs/01_model.ipynb #42801b80
+# %% ../nbs/01_model.ipynb #1e87594c
 def _is_swiglu(tensors):
     if any(name.endswith('.mlp.w12.weight') for name in tensors): return True
     fc1, fc2 = (tensors.get(f'blocks.0.mlp.{fc}.weight') for fc in ('fc1', 'fc2'))
     if fc1 is None or fc2 is None or fc1.dim() != 2 or fc2.dim() != 2: return False
     return len(fc1) == 2*fc2.shape[1]
 
+# %% ../nbs/01_model.ipynb #2f2bb869
 def _from_file(path):
     "Configuration and tensors of a file in Meta's or timm's layout."
     tensors = _mapped(path) if path.suffix == '.safetensors' else _unpickled(path)
