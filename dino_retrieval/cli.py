@@ -125,7 +125,8 @@ def _joined(argv):
     words = []
     for word in argv:
         is_list = re.fullmatch('-[0-9]+(,-?[0-9]+)*', word)
-        if is_list and words and re.fullmatch('--[a-z_]+', words[-1]): words[-1] += f'={word}'
+        is_value = is_list and words and re.fullmatch('--[a-z_]+', words[-1])
+        if is_value: words[-1] += f'={word}'
         else: words.append(word)
     return words
 

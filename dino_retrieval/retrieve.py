@@ -82,8 +82,8 @@ class _Views:
         n, r = model.size, model.resize
         shorter = (r, n, round(r*2**.5)) if 'multiscale' in tta else (r,)
         corners = [(y, x) for y in (0, 1) for x in (0, 1)] if 'crops' in tta else ()
-        self.views = [EvalView(n, s) for s in shorter]
-        self.views += [EvalView(n, r, at) for at in corners]
+        self.views = [model.view(s) for s in shorter]
+        self.views += [model.view(r, at) for at in corners]
         self.resize = max(shorter)
     def __call__(self, im): return torch.stack([view(im) for view in self.views])
 

@@ -20,7 +20,7 @@ from .files import (
 
 # %% ../nbs/03a_store.ipynb #a0b994e6
 COLUMNS = ('path', 'size', 'mtime', 'sha256', 'crc32', 'label')
-FORMAT = 2
+FORMAT = 3
 STATE = 'gallery.json'
 
 def _is_count(x, most=10**12): return type(x) is int and 0 <= x <= most

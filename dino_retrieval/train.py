@@ -242,7 +242,7 @@ def __setstate__(self:TokenCache, state):
 # %% ../nbs/02_train.ipynb #4b4b6798
 def _fixed_views(im, names, model):
     "The views 'CONTENT NAME': centre, mirror, or a crop that follows from the name."
-    centre = EvalView(model.size, model.resize)(im)
+    centre = model.view()(im)
     for content, name in map(str.split, names):
         if name == 'centre': yield centre
         elif name == 'mirror': yield centre.flip(-1)
