@@ -55,13 +55,16 @@ def read_info(
     "What `gallery.json` says; raises `InputError` if it is damaged."
     file = inside(folder, STATE)
     if not file.exists(): return {}
+    info = None
     try:
         with open_file(file) as f: info = json.load(f)
         if _sound_info(info): return info
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError): pass
-    raise InputError(f"'{file}' is damaged, or of another version: delete it and the "
-                     'vectors-, pictures- and log- files beside it, and run dino_index '
-                     'again, which embeds everything anew')
+    given = info.get('format') if isinstance(info, dict) else None
+    other = isinstance(given, int) and given != FORMAT
+    what = f'of format {given}, this version reads {FORMAT}' if other else 'damaged'
+    raise InputError(f"'{file}' is {what}: index the pictures anew, with dino_index into "
+                     'a new folder, and delete this one')
 
 def write_info(
     folder, # of a gallery
