@@ -412,7 +412,7 @@ def check_rerank(
         elif value is not None or name != 'dim': _check_whole(name, value, *RANGES[name])
     return {**has, **given}
 
-# %% ../nbs/03_retrieve.ipynb #d5249021
+# %% ../nbs/03_retrieve.ipynb #d87c9978
 def _others(v, first, last, n):
     "Scores and rows of the `n` nearest of the rows first to last, themselves left out."
     s, at = topk(v[first:last], v, n + 1)
@@ -436,7 +436,7 @@ def _augmented(v, n, alpha):
         parts.append(_expand_by(v[a:a + 4096], v, s, at, alpha))
     return np.concatenate(parts)
 
-# %% ../nbs/03_retrieve.ipynb #3f013aa6
+# %% ../nbs/03_retrieve.ipynb #621e69ae
 @patch
 def _prepared(self:Gallery, way, settings, make):
     "What a way of re-ranking works out once for a gallery, for the latest settings."
@@ -463,7 +463,8 @@ def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
         s, at = topk(e, v, min(settings['n'], len(v)))
         return topk(_expand_by(e, v, s, at, settings.get('alpha', 0)), v, k)
     if rerank == 'dba':
-        return topk(e, self._prepared('dba', settings, lambda: _augmented(v, **settings)), k)
+        v = self._prepared('dba', settings, lambda: _augmented(self.vectors, **settings))
+        return topk(e, v, k)
     if rerank == 'whiten':
         how, white = self._prepared('whiten', settings, lambda: _whitened(v, **settings))
         return topk(whiten(e, *how), white, k)
@@ -476,6 +477,8 @@ def _items(queries):
     "Queries as a list, or the paths of an `ImageSet`."
     alone = isinstance(queries, (str, Path, Image.Image, np.ndarray))
     return [queries] if alone else getattr(queries, 'paths', queries)
+
+def _name(query, i): return query if isinstance(query, (str, Path)) else f'query_{i}'
 
 @patch
 @delegates(embed, but=['bad', 'tta'])
@@ -494,7 +497,7 @@ def search(self:Gallery,
     settings = check_rerank(rerank, rerank_settings)
     e = embed(self.model, items, self.tta, **kwargs)
     scores, at = self._find(e, k, rerank, settings, exact=exact)
-    names = [p if isinstance(p, (str, Path)) else f'query_{i}' for i, p in enumerate(items)]
+    names = [_name(q, i) for i, q in enumerate(items)]
     hits = [[self.paths[j] for j in row] for row in at]
     return Results(hits, scores, names, self.paths,
                    None if rerank else self.info.get('threshold'))
@@ -593,7 +596,7 @@ def _without(now, gone):
     _check_there(gone, now)
     return {path: name for path, name in now.items() if path not in gone}
 
-# %% ../nbs/03_retrieve.ipynb #fb74930a
+# %% ../nbs/03_retrieve.ipynb #327ba8cb
 def _best_stranger(e, mine, v, classes):
     "For each of `e`, of the classes `mine`, its best score in `v` outside its class."
     number = {name: i for i, name in enumerate(dict.fromkeys([*mine, *classes]))}
@@ -645,8 +648,7 @@ def _effort(kind, lists, ef_search, nprobe):
     for name, value in (('ef_search', ef_search), ('nprobe', nprobe)):
         if value is not None and name != own:
             raise InputError(f"{name}={value}: an index of kind '{kind}' has "
-                             f"{own or 'no such setting'}, not {name}" if own else
-                             f"{name}={value}: an index of kind '{kind}' has no setting")
+                             f"{own or 'no such setting'}")
     if kind == 'hnsw':
         _check_whole('ef_search', 64 if ef_search is None else ef_search, 1, 1_000_000)
         return dict(ef_search=64 if ef_search is None else int(ef_search))
@@ -677,7 +679,7 @@ def _new_index(kind, lists, v, rows):
     _add(built, v, rows)
     return built
 
-# %% ../nbs/03_retrieve.ipynb #65fb5439
+# %% ../nbs/03_retrieve.ipynb #aa6af552
 def _search_index(built, e, v, k):
     "Scores and rows by an index; where it finds too few, by exact search."
     e = np.ascontiguousarray(e, dtype=np.float32)
@@ -698,13 +700,12 @@ def _last_score(e, v, held, k):
         wide = min(len(v), 2*wide)
     return np.array([row[left][k - 1] for row, left in zip(s, there)])
 
-def _recall(built, e, v, held):
-    "Share of the ten true neighbours of each query that an index without `held` finds."
-    k = min(10, built.ntotal)
+def _recall(built, e, v, k, last):
+    "Share of the k true neighbours of each query, down to its `last` score, found."
     found = _search_index(built, e, v, k)[0]
-    return float((found >= _last_score(e, v, held, k)[:, None] - 1e-6).mean())
+    return float((found >= last[:, None] - 1e-6).mean())
 
-# %% ../nbs/03_retrieve.ipynb #107f6df0
+# %% ../nbs/03_retrieve.ipynb #03f7ecc3
 def _are_vectors(x):
     "Is it an array or a tensor (m,d) of floats, and not pictures?"
     if torch.is_tensor(x): return x.ndim == 2 and x.is_floating_point()
@@ -715,8 +716,8 @@ def _query_vectors(self:Gallery, queries, **kwargs):
     "Pictures, embedded, or vectors as they are: (m,d) float32."
     if not _are_vectors(queries):
         return embed(self.model, _items(queries), self.tta, **kwargs)
-    return np.array(queries.detach().cpu() if torch.is_tensor(queries) else queries,
-                    dtype=np.float32, order='C')
+    if torch.is_tensor(queries): queries = queries.detach().float().cpu().numpy()
+    return np.array(queries, dtype=np.float32, order='C')
 
 def _held_out(n):
     "Rows to measure an index by, drawn at random: a tenth, at most a thousand."
@@ -727,7 +728,7 @@ def _held_out(n):
 @delegates(embed, but=['bad', 'tta'])
 def index(self:Gallery,
     kind='hnsw',   # 'hnsw', 'ivf' or 'sq8'
-    queries=None,  # to measure by: as for search, or (m,d) floats; None: held-out pictures
+    queries=None,  # to measure by: as for search, or (m,d) floats; None: held-out rows
     ef_search=None,# candidates that hnsw keeps in hand; None: 64
     nprobe=None,   # cells that ivf searches; None: an eighth of them
     **kwargs,
@@ -745,10 +746,13 @@ def index(self:Gallery,
     about = dict(kind=kind, **_effort(kind, lists, ef_search, nprobe))
     e = v[held] if queries is None else self._query_vectors(queries, **kwargs)
     if len(e) == 0: raise InputError('queries: there are none to measure the index by')
+    k = min(10, len(rest))
+    last = _last_score(e, v, held, k)
     built = _new_index(kind, lists, v, rest)
     _set_effort(built, about)
     by = 'held-out pictures' if queries is None else 'given queries'
-    about |= dict(recall=_recall(built, e, v, held), measured_by=f'{len(e)} {by}')
+    about['recall'] = _recall(built, e, v, k, last)
+    about['measured_by'] = f'{by} ({len(e):,})'
     _add(built, v, held)
     print(f"{kind}: recall@10 {about['recall']:.3f} against exact search, "
           f"by {about['measured_by']}")

@@ -46,7 +46,12 @@ def _sound_info(info):
             and all(map(_is_name, [*info['retired'], *names]))
             and isinstance(info['model'], dict) and isinstance(threshold, float)
             and abs(threshold) <= 2
-            and (info['index'] is None or _is_name(info['index']['file'])))
+            and (info['index'] is None or _sound_index(info['index'])))
+
+def _sound_index(index):
+    counts = [index[key] for key in ('ef_search', 'nprobe') if key in index]
+    return (_is_name(index['file']) and isinstance(index['sha256'], str)
+            and all(_is_count(x, 10**6) and x > 0 for x in counts))
 
 # %% ../nbs/03a_store.ipynb #7db0d27a
 def read_info(
