@@ -362,7 +362,7 @@ def update_store(
     folder = Path(folder)
     fixed = isinstance(wanted, dict)
     claim_folder(folder, STATE, 'a gallery', inputs=wanted if fixed else ())
-    change = (lambda now: wanted) if fixed else wanted
+    def change(now): return wanted if fixed else wanted(now)
     try:
         make_folder(folder)
         with locked(folder):
@@ -371,7 +371,9 @@ def update_store(
             check_maker(folder, info, made)
             _clean(folder, info)
             info = _keep_model(folder, info, save)
-            return _update(folder, info, change, embed, unread, drop)
+            done = _update(folder, info, change, embed, unread, drop)
+            _remove(folder, read_info(folder)['retired'])   # which it had mapped itself
+            return done
     except Timeout:
         raise BlockingIOError(f"another process is writing the gallery '{folder}': "
                               'wait until it has ended') from None
