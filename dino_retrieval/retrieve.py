@@ -97,7 +97,8 @@ def _check_finite(model, vectors):
 
 def _embed_batches(model, items, tta, size, precision, progress):
     "For each batch its vectors (b,d), and for each of them None or why it is not there."
-    encode, cuda = model.frozen(precision), model.device.type == 'cuda'
+    encode = model.frozen(precision)
+    cuda = model.device.type == 'cuda'
     size = size or (64 if cuda else 32)
     flips = (False, True) if 'hflip' in tta else (False,)
     views = _read_ahead(items, _Views(model, tta), 2*size)
@@ -127,7 +128,8 @@ def embed(
     bad=None,         # list that takes the errors of unreadable pictures, left out then
 )->np.ndarray:        # (n,d) float32 of unit length
     "Embed pictures; without `bad` raises `BadImage` for one that cannot be read."
-    items, out = getattr(images, 'paths', images), [np.empty((0, model.dim), np.float32)]
+    items = getattr(images, 'paths', images)
+    out = [np.empty((0, model.dim), np.float32)]
     if batch_size is not None: check_number('batch_size', batch_size, 1)
     for e, errors in _embed_batches(model, items, check_tta(tta), batch_size, precision,
                                     progress):
@@ -192,20 +194,24 @@ def _best(s, c, least):
 
 def _few(groups, row, g, least):
     "`_best` from the groups `g` of the rows `row`, padded to the longest row."
-    v, (m, _, n) = groups[row, :, g], groups.shape
+    m, _, n = groups.shape
+    v = groups[row, :, g]
     pair, j = (v > least[row]).nonzero(as_tuple=True)
-    row, at, v = row[pair], j*n + g[pair], v[pair, j]
+    at = j*n + g[pair]
+    v, row = v[pair, j], row[pair]
     place = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
     width = place.max() + 1 if len(place) else 0
     best = groups.new_full((m, width), -torch.inf)
     where = torch.zeros(m, width, dtype=torch.int64, device=row.device)
-    best[row, place], where[row, place] = v, at
+    best[row, place] = v
+    where[row, place] = at
     return best, where
 
 def _candidates(q, gallery, c, block, dtype):
     "Rough scores (m,c) and rows of the best candidates, best first."
     best = torch.full((len(q), c), -torch.inf, dtype=dtype, device=q.device)
-    at, q = torch.zeros_like(best, dtype=torch.int64), q.to(dtype)
+    at = torch.zeros_like(best, dtype=torch.int64)
+    q = q.to(dtype)
     for a in range(0, len(gallery), block):
         g = _rows(gallery, slice(a, a + block)).to(q.device, dtype)
         _check_unit(g, a, 'gallery vector')
@@ -229,10 +235,12 @@ def _ranked(q, gallery, at, k):
 # %% ../nbs/03_retrieve.ipynb #6c5fb3df
 def _search(q, gallery, k, block, dtype):
     "Scores, rows, and whether no row can be missing; candidates from `dtype`."
-    n, u = len(gallery), torch.finfo(dtype).eps/2            # unit roundoff
+    n = len(gallery)
+    u = torch.finfo(dtype).eps/2                             # unit roundoff
     c = min(n, max(4*k, k + 10))
     rough, at = _candidates(q, gallery, c, block, dtype)
-    (s, at), last = _ranked(q, gallery, at, k), rough[:, -1]
+    s, at = _ranked(q, gallery, at, k)
+    last = rough[:, -1]
     # rounding of the query, of a gallery vector, and of the product
     off = (q - q.to(dtype).float()).norm(dim=1) + u*(1 + last.abs()) + 2e-6
     return s, at, (s[:, -1] - last >= off) | (c == n)
@@ -263,7 +271,8 @@ def topk(
     queries = queries if torch.is_tensor(queries) else _tensor(queries)
     queries = queries.to(device, torch.float32).contiguous()
     _check_unit(queries, 0, 'query')
-    fast, out = pick_dtype(device), []
+    fast = pick_dtype(device)
+    scores, rows = [], []
     for q in queries.split(1024):
         s, at, sure = _search(q, gallery, k, block, fast)
         if fast != torch.float32 and not sure.all():
@@ -272,8 +281,9 @@ def topk(
                                                        torch.float32)
         for row in (~sure).nonzero()[:, 0]:
             s[row], at[row] = _scan(q[row], gallery, k, block)
-        out.append((s.cpu().numpy(), at.cpu().numpy()))
-    return tuple(np.concatenate(x) for x in zip(*out))
+        scores.append(s.cpu().numpy())
+        rows.append(at.cpu().numpy())
+    return np.concatenate(scores), np.concatenate(rows)
 
 # %% ../nbs/03_retrieve.ipynb #1044ab77
 class Results:
@@ -316,7 +326,8 @@ def load(cls:Results,
     path, # JSON file that `save` wrote
 )->Results:
     "Read results back; without the scores file, bare names and None for scores."
-    text, more = _read_text(path), scores_path(path)
+    text = _read_text(path)
+    more = scores_path(path)
     try:
         rows = json.loads(text)
         if not isinstance(rows, list): raise TypeError('not a list')
@@ -370,7 +381,8 @@ class Gallery:
         **kwargs,
     )->'Gallery':
         "Embed a gallery; pictures that cannot be read are named and left out."
-        tta, (paths, names) = check_tta(tta), _listed(images)
+        tta = check_tta(tta)
+        paths, names = _listed(images)
         if path is not None:
             unread = getattr(images, 'unread', ())
             wanted = _pictures(paths, names)
@@ -401,7 +413,8 @@ def check_rerank(
     "Raise `InputError` for a way of re-ranking or a setting that does not exist."
     if rerank is not None and (not isinstance(rerank, str) or rerank not in RERANK):
         raise InputError(f"rerank='{rerank}': choose {', '.join(RERANK)}")
-    has, given = RERANK.get(rerank, {}), settings or {}
+    has = RERANK.get(rerank, {})
+    given = settings or {}
     if not isinstance(given, dict):
         raise InputError(f'rerank_settings={given}: give a dict such as dict(n=5)')
     for name, value in given.items():
@@ -412,7 +425,7 @@ def check_rerank(
         elif value is not None or name != 'dim': _check_whole(name, value, *RANGES[name])
     return {**has, **given}
 
-# %% ../nbs/03_retrieve.ipynb #d87c9978
+# %% ../nbs/03_retrieve.ipynb #ea31d0f2
 def _others(v, first, last, n):
     "Scores and rows of the `n` nearest of the rows first to last, themselves left out."
     s, at = topk(v[first:last], v, n + 1)
@@ -430,13 +443,14 @@ def _expand_by(e, v, s, at, alpha):
 
 def _augmented(v, n, alpha):
     "Each vector averaged with its `n` nearest others: database-side augmentation."
-    n, parts = min(n, len(v) - 1), []
+    n = min(n, len(v) - 1)
+    parts = []
     for a in range(0, len(v), 4096):
         s, at = _others(v, a, a + 4096, n)
         parts.append(_expand_by(v[a:a + 4096], v, s, at, alpha))
     return np.concatenate(parts)
 
-# %% ../nbs/03_retrieve.ipynb #621e69ae
+# %% ../nbs/03_retrieve.ipynb #c02cc514
 @patch
 def _prepared(self:Gallery, way, settings, make):
     "What a way of re-ranking works out once for a gallery, for the latest settings."
@@ -451,8 +465,8 @@ def _by_mutual(e, v, k, candidates, **settings):
     "Scores and rows of the best of the candidates after k-reciprocal re-ranking."
     s, at = topk(e, v, min(len(v), max(candidates, k)))
     order = [k_reciprocal(q, v[row], **settings)[:k] for q, row in zip(e, at)]
-    return np.take_along_axis(s, np.stack(order), 1), np.take_along_axis(
-        at, np.stack(order), 1)
+    order = np.stack(order)
+    return np.take_along_axis(s, order, 1), np.take_along_axis(at, order, 1)
 
 @patch
 def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
@@ -596,7 +610,7 @@ def _without(now, gone):
     _check_there(gone, now)
     return {path: name for path, name in now.items() if path not in gone}
 
-# %% ../nbs/03_retrieve.ipynb #327ba8cb
+# %% ../nbs/03_retrieve.ipynb #4031d8ba
 def _best_stranger(e, mine, v, classes):
     "For each of `e`, of the classes `mine`, its best score in `v` outside its class."
     number = {name: i for i, name in enumerate(dict.fromkeys([*mine, *classes]))}
@@ -679,7 +693,7 @@ def _new_index(kind, lists, v, rows):
     _add(built, v, rows)
     return built
 
-# %% ../nbs/03_retrieve.ipynb #aa6af552
+# %% ../nbs/03_retrieve.ipynb #df2bc3e0
 def _search_index(built, e, v, k):
     "Scores and rows by an index; where it finds too few, by exact search."
     e = np.ascontiguousarray(e, dtype=np.float32)
@@ -705,7 +719,19 @@ def _recall(built, e, v, k, last):
     found = _search_index(built, e, v, k)[0]
     return float((found >= last[:, None] - 1e-6).mean())
 
-# %% ../nbs/03_retrieve.ipynb #03f7ecc3
+# %% ../nbs/03_retrieve.ipynb #3bcaf978
+def _unpacked(raw, about, shape):
+    "The index in some bytes; None unless it holds every row of the gallery once."
+    faiss = _faiss()
+    try:
+        built = faiss.deserialize_index(raw)
+        _set_effort(built, about)
+        rows = np.sort(faiss.vector_to_array(built.id_map))
+    except (RuntimeError, AttributeError, TypeError, OverflowError): return None
+    whole = (built.ntotal, built.d) == shape and np.array_equal(rows, np.arange(shape[0]))
+    return built if whole else None
+
+# %% ../nbs/03_retrieve.ipynb #bdb9c411
 def _are_vectors(x):
     "Is it an array or a tensor (m,d) of floats, and not pictures?"
     if torch.is_tensor(x): return x.ndim == 2 and x.is_floating_point()
@@ -784,17 +810,6 @@ def _read_index(self:Gallery):
         raise InputError(f"'{file}' is damaged: Gallery.index() builds it again, "
                          'search(exact=True) does without')
     return built
-
-def _unpacked(raw, about, shape):
-    "The index in some bytes; None unless it holds every row of the gallery once."
-    faiss = _faiss()
-    try:
-        built = faiss.deserialize_index(raw)
-        _set_effort(built, about)
-        rows = np.sort(faiss.vector_to_array(built.id_map))
-    except (RuntimeError, AttributeError, TypeError, OverflowError): return None
-    whole = (built.ntotal, built.d) == shape and np.array_equal(rows, np.arange(shape[0]))
-    return built if whole else None
 
 @patch
 def _find_by_index(self:Gallery, e, k):
