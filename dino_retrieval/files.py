@@ -10,7 +10,7 @@ __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'prin
 # %% ../nbs/00b_files.ipynb #2d938609
 import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Real
 from pathlib import Path
 
@@ -404,7 +404,14 @@ def repair(self:Log):
     "Drop the record that a kill cut short; only for the process that holds the lock."
     # never a whole one, sound or not: a reader may have it mapped, and would die of it
     size = self.path.stat().st_size if self.path.is_file() else 0
-    if size % self.width: os.truncate(self.path, size - size % self.width)
+    torn = size % self.width
+    if not torn: return
+    self.file = np.empty((0, self.width), np.uint8)      # Windows cuts no mapped file
+    try: os.truncate(self.path, size - torn)
+    except OSError:                                      # a reader has it: fill it up
+        with open(self.path, 'ab') as f:
+            f.write(bytes(self.width - torn)); f.flush(); os.fsync(f.fileno())
+    self.refresh()
 
 @patch
 def append(self:Log,
@@ -418,10 +425,11 @@ def append(self:Log,
         raise ValueError(f'a payload of this log has {self.size} bytes')
     before = self.path.stat().st_size if self.path.is_file() else 0
     try:
+        self.repair()
         with open(self.path, 'ab') as f:
             f.writelines(records); f.flush(); os.fsync(f.fileno())
     except OSError as e:
-        self.repair()
+        with suppress(OSError): self.repair()            # or else the next append does
         self.refresh()
         raise OSError(f"cannot write '{self.path}' ({e.strerror}); what stood there is "
                       'intact: make room and run it again, it goes on from here') from e

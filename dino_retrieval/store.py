@@ -46,7 +46,12 @@ def _sound_info(info):
             and all(map(_is_name, [*info['retired'], *names]))
             and isinstance(info['model'], dict) and isinstance(threshold, float)
             and abs(threshold) <= 2
-            and (info['index'] is None or _is_name(info['index']['file'])))
+            and (info['index'] is None or _sound_index(info['index'])))
+
+def _sound_index(index):
+    counts = [index[key] for key in ('ef_search', 'nprobe') if key in index]
+    return (_is_name(index['file']) and isinstance(index['sha256'], str)
+            and all(_is_count(x, 10**6) and x > 0 for x in counts))
 
 # %% ../nbs/03a_store.ipynb #7db0d27a
 def read_info(
@@ -360,7 +365,7 @@ def update_store(
     folder = Path(folder)
     fixed = isinstance(wanted, dict)
     claim_folder(folder, STATE, 'a gallery', inputs=wanted if fixed else ())
-    change = (lambda now: wanted) if fixed else wanted
+    def change(now): return wanted if fixed else wanted(now)
     try:
         make_folder(folder)
         with locked(folder):
@@ -369,7 +374,9 @@ def update_store(
             check_maker(folder, info, made)
             _clean(folder, info)
             info = _keep_model(folder, info, save)
-            return _update(folder, info, change, embed, unread, drop)
+            done = _update(folder, info, change, embed, unread, drop)
+            _remove(folder, read_info(folder)['retired'])   # which it had mapped itself
+            return done
     except Timeout:
         raise BlockingIOError(f"another process is writing the gallery '{folder}': "
                               'wait until it has ended') from None
