@@ -8,7 +8,7 @@ __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'prin
            'claim_folder', 'check_output', 'inside', 'locked', 'read_table', 'check_rows', 'write_table', 'Log']
 
 # %% ../nbs/00b_files.ipynb #2d938609
-import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, zlib
+import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, time, zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from numbers import Real
@@ -95,6 +95,13 @@ def make_folder(
     path.mkdir(exist_ok=True)
     sync_folder(path.parent)
 
+def _replace(new, path):
+    "Put a file into its place; on Windows a reader of the old one is waited for."
+    for seconds in (.05, .1, .2, .4):
+        try: return os.replace(new, path)
+        except PermissionError: time.sleep(seconds)
+    os.replace(new, path)
+
 @contextmanager
 def _told_plainly(path):
     "Errors of writing as one `OSError` that names the file and the way out."
@@ -124,7 +131,7 @@ def write_safely(
             write(new)
             _sync_file(new)
             if path.exists(): shutil.copymode(path, new)
-            os.replace(new, path)
+            _replace(new, path)
         finally: new.unlink(missing_ok=True)
         sync_folder(path.parent)
 
@@ -196,7 +203,7 @@ def _put_in_place(new, folder, names, last):
     first = Path('config.json')              # by which the folder is known again
     for name in sorted(names, key=lambda name: (name == last, name != first)):
         make_folder((folder/name).parent)
-        os.replace(new/name, folder/name)
+        _replace(new/name, folder/name)
         if name == first: sync_folder(folder)    # on the disk before any of the others
 
 # %% ../nbs/00b_files.ipynb #1e7561a4

@@ -626,8 +626,8 @@ def _write(self:Embedder, folder, notes):
     for name, what in files.items():
         path = Path(folder)/name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(what, indent=2) + '\n')
-    (Path(folder)/'README.md').write_text(_card(self, notes), encoding='utf-8')
+        path.write_bytes((json.dumps(what, indent=2) + '\n').encode())
+    (Path(folder)/'README.md').write_bytes(_card(self, notes).encode())
 
 @patch
 def save_pretrained(self:Embedder,

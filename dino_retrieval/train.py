@@ -10,7 +10,7 @@ __all__ = ['MINERS', 'FEW_CLASSES', 'SCHEDULES', 'CACHE', 'MADE', 'RUN_FORMAT', 
 # %% ../nbs/02_train.ipynb #9d86f2b8
 import copy, hashlib, io, json, math, os, shutil, signal, threading, time, warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -642,8 +642,8 @@ def _alone(out):
         try: yield
         finally:
             if set(os.listdir(out)) <= {'lock'}:
-                (out/'lock').unlink(missing_ok=True)
-                if not was_there: out.rmdir()
+                with suppress(PermissionError): (out/'lock').unlink()     # on Windows
+                if not (was_there or os.listdir(out)): out.rmdir()
 
 # %% ../nbs/02_train.ipynb #a74fef46
 RUN_FORMAT = 2                  # of last/: 2 since fingerprints know the configuration
