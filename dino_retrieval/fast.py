@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Frozen', 'frozen', 'prefix', 'suffix', 'prefix_fingerprint']
 
-# %% ../nbs/01a_fast.ipynb #db51cbfa
+# %% ../nbs/01a_fast.ipynb #3cda0b11
 import copy, warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,8 +17,9 @@ from fastcore.basics import patch
 from torch import nn
 from transformers.activations import GELUActivation
 
+from .checkpoints import _parts
 from .files import InputError
-from .model import _digest, _parts
+from .model import _digest
 from .precision import (add_product, cpu_precision, halves, halves_pay,
                                       matmul_precision, pick_dtype, scratch)
 
@@ -34,7 +35,7 @@ def _attend(q, k, v, heads):
     else: y = F.scaled_dot_product_attention(q, k, v)
     return y.transpose(1, 2).flatten(2)
 
-# %% ../nbs/01a_fast.ipynb #9c377ccb
+# %% ../nbs/01a_fast.ipynb #76bfffe9
 class _InPlaceGELU(nn.Module):
     "Fresh memory for the widest activations costs more than their arithmetic."
     def forward(self, x): return torch.ops.aten.gelu_(x)
@@ -163,7 +164,7 @@ class Frozen:
                 out.append(last(x))
         return torch.cat(out)
 
-# %% ../nbs/01a_fast.ipynb #70eeaf1e
+# %% ../nbs/01a_fast.ipynb #b1eb93a4
 @patch
 @torch.no_grad()
 def tokens(self:Frozen,
@@ -226,7 +227,7 @@ def prefix(
 
 def _same(pixels): return pixels
 
-# %% ../nbs/01a_fast.ipynb #17188779
+# %% ../nbs/01a_fast.ipynb #c0e14842
 def _block(b, x, heads, cls_only):
     "A block of the model itself, with gradients; its CLS token alone where that is all."
     q, k, v, o = _linears(b.attention)
@@ -254,7 +255,7 @@ def suffix(
         x = _block(blocks[i], x, heads, cls_only=cls_only)
     return model.pooled(norm(x))
 
-# %% ../nbs/01a_fast.ipynb #20d6e711
+# %% ../nbs/01a_fast.ipynb #ac2196e8
 def prefix_fingerprint(
     model,            # an `Embedder`
     precision='auto', # of the prefix
