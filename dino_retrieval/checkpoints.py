@@ -6,7 +6,7 @@
 __all__ = ['MAX_PATCHES', 'TINY', 'LONE', 'SIZES', 'SHARES', 'POOLS', 'WEIGHTS', 'INDEX', 'LFS', 'TOP', 'WITHIN', 'TIMMS',
            'BLOCK', 'PROCESSORS', 'Checkpoint', 'load_checkpoint']
 
-# %% ../nbs/01e_checkpoints.ipynb #921db4f2
+# %% ../nbs/01e_checkpoints.ipynb #6cd52455
 import functools, inspect, json, logging, math, os, re, warnings, zipfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def _short(value):
     text = printable(repr(value))
     return text if len(text) <= 60 else f'{text[:57]}...'
 
-# %% ../nbs/01e_checkpoints.ipynb #a97f7fd1
+# %% ../nbs/01e_checkpoints.ipynb #e78999ca
 def _check_stats(mean, std, where=''):
     "Raise `InputError` unless pixels can be normalised with these, per channel."
     for name, values in (('mean', mean), ('std', std)):
@@ -70,7 +70,7 @@ def _check_stats(mean, std, where=''):
         raise InputError(f'{where}image_std {_short(std)}: pixels are divided by it, so '
                          'each must be above 0')
 
-# %% ../nbs/01e_checkpoints.ipynb #3f76b001
+# %% ../nbs/01e_checkpoints.ipynb #c267a424
 _one_at_a_time = RLock()      # `transformers` changes settings of the process as it loads
 
 @contextmanager
@@ -298,7 +298,7 @@ def _empty(path, config):
                          f'not {_short(sides)}')
     return m
 
-# %% ../nbs/01e_checkpoints.ipynb #307e0cd8
+# %% ../nbs/01e_checkpoints.ipynb #62d2d6ae
 def _count(tensors): return sum(t.numel() for n, t in tensors.items() if not _spare(n))
 
 def _tensors(folder):
@@ -483,7 +483,7 @@ def _within(seconds, ask):
     if error: raise error
     return value
 
-# %% ../nbs/01e_checkpoints.ipynb #414b1b43
+# %% ../nbs/01e_checkpoints.ipynb #19f0f0df
 def _hub_config(name):
     "The folder with a Hub model's config.json, and a function that fetches more files."
     wait = float(os.environ.get('HF_HUB_ETAG_TIMEOUT', 2))
@@ -562,7 +562,7 @@ def _filter(path, said, usual):
                          f'{len(FILTERS) - 1} is needed')
     return FILTERS[number]
 
-# %% ../nbs/01e_checkpoints.ipynb #aec7c3f2
+# %% ../nbs/01e_checkpoints.ipynb #61f20973
 def _cut(path, said, most):
     "Size, side before the cut, squash and filter, as a processor's settings have them."
     cuts, given = said.get('do_center_crop', 'crop_size' in said), said.get('size')
@@ -577,7 +577,7 @@ def _cut(path, said, most):
     return dict(size=size, resize=side, squash=squash,
                 resample=_filter(path, said, usual))
 
-# %% ../nbs/01e_checkpoints.ipynb #78d7bb90
+# %% ../nbs/01e_checkpoints.ipynb #dfca386d
 def _view_settings(folder, config, size):
     "The checkpoint's own preprocessing, around a size of the user's."
     said, path = _processor_settings(folder)
@@ -596,7 +596,7 @@ def _view_settings(folder, config, size):
     _check_stats(**stats, where=f"'{path}': ")
     return {**view, **stats}
 
-# %% ../nbs/01e_checkpoints.ipynb #8dc3ff58
+# %% ../nbs/01e_checkpoints.ipynb #d09f01bc
 @dataclass
 class Checkpoint:
     "A checked backbone, and how its checkpoint wants it to be used."

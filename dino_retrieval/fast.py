@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Frozen', 'frozen', 'prefix', 'suffix', 'prefix_fingerprint']
 
-# %% ../nbs/01a_fast.ipynb #3cda0b11
+# %% ../nbs/01a_fast.ipynb #5353be2a
 import copy, warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -35,7 +35,7 @@ def _attend(q, k, v, heads):
     else: y = F.scaled_dot_product_attention(q, k, v)
     return y.transpose(1, 2).flatten(2)
 
-# %% ../nbs/01a_fast.ipynb #76bfffe9
+# %% ../nbs/01a_fast.ipynb #c06cd0c4
 class _InPlaceGELU(nn.Module):
     "Fresh memory for the widest activations costs more than their arithmetic."
     def forward(self, x): return torch.ops.aten.gelu_(x)
@@ -164,7 +164,7 @@ class Frozen:
                 out.append(last(x))
         return torch.cat(out)
 
-# %% ../nbs/01a_fast.ipynb #b1eb93a4
+# %% ../nbs/01a_fast.ipynb #351fb1fe
 @patch
 @torch.no_grad()
 def tokens(self:Frozen,
@@ -227,7 +227,7 @@ def prefix(
 
 def _same(pixels): return pixels
 
-# %% ../nbs/01a_fast.ipynb #c0e14842
+# %% ../nbs/01a_fast.ipynb #915cbffb
 def _block(b, x, heads, cls_only):
     "A block of the model itself, with gradients; its CLS token alone where that is all."
     q, k, v, o = _linears(b.attention)
@@ -255,7 +255,7 @@ def suffix(
         x = _block(blocks[i], x, heads, cls_only=cls_only)
     return model.pooled(norm(x))
 
-# %% ../nbs/01a_fast.ipynb #ac2196e8
+# %% ../nbs/01a_fast.ipynb #c3d772eb
 def prefix_fingerprint(
     model,            # an `Embedder`
     precision='auto', # of the prefix

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GEM', 'MODEL_FILES', 'write_settings', 'push_to_hub', 'to_onnx']
 
-# %% ../nbs/01c_hub.ipynb #3789822a
+# %% ../nbs/01c_hub.ipynb #e700357c
 import json, tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +27,7 @@ def _processor(model):
                 do_rescale=True, rescale_factor=1/255,
                 do_normalize=True, image_mean=model.mean, image_std=model.std)
 
-# %% ../nbs/01c_hub.ipynb #9e8a1a44
+# %% ../nbs/01c_hub.ipynb #f42ce7d3
 GEM = ('sentence_transformers.has_no_gem_pooling__load_this_folder_with_dino_retrieval.'
        'Embedder')              # a module that does not exist
 
@@ -73,7 +73,7 @@ Backbone `{name}`; {model.dim} numbers a picture (`{model.pool}`, unit length);
 Made with {', '.join(made)}.
 '''
 
-# %% ../nbs/01c_hub.ipynb #36e814ab
+# %% ../nbs/01c_hub.ipynb #db5d2289
 MODEL_FILES = ('config.json', 'model.safetensors', 'preprocessor_config.json',
                'README.md', 'modules.json', 'sentence_bert_config.json',
                'config_sentence_transformers.json', '1_Pooling/config.json',
@@ -107,7 +107,7 @@ def push_to_hub(
         return huggingface_hub.upload_folder(repo_id=repo, folder_path=folder,
                                              token=kwargs.get('token'))
 
-# %% ../nbs/01c_hub.ipynb #0274269f
+# %% ../nbs/01c_hub.ipynb #b4cc57ab
 def to_onnx(
     model, # an `Embedder`
     path,  # file to write

@@ -115,14 +115,12 @@ class Embedder(nn.Module):
         kw = {k: True for k in ('interpolate_pos_encoding',) if k in takes}   # of ViT
         return self.pooled(self.backbone(pixels, **kw).last_hidden_state)
 
-# %% ../nbs/01_model.ipynb #fd5d0400
-@patch
-def pooled(self:Embedder,
-    tokens, # (b,t,d) of the final hidden state
-):          # (b,dim) float32 of unit length
-    "Tokens to vectors."
-    return F.normalize(_pool_tokens(tokens.float(), self.pool, self.registers), dim=-1)
+    def pooled(self, tokens):
+        "(b,t,d) of the final hidden state to (b,dim) float32 of unit length."
+        vectors = _pool_tokens(tokens.float(), self.pool, self.registers)
+        return F.normalize(vectors, dim=-1)
 
+# %% ../nbs/01_model.ipynb #fd5d0400
 @patch
 def freeze_except(self:Embedder,
     layers, # blocks that train, counted from 0; negative: from the end
@@ -139,7 +137,7 @@ def trainable_names(self:Embedder)->list:
     "Names of the parameters that train."
     return [n for n, p in self.named_parameters() if p.requires_grad]
 
-# %% ../nbs/01_model.ipynb #3eb2f6f1
+# %% ../nbs/01_model.ipynb #8322cd0b
 @patch
 def view(self:Embedder,
     resize=None,  # side before the cut, pixels; None: the model's own
@@ -232,7 +230,7 @@ def save_pretrained(self:Embedder,
     self.backbone.config.embedder_pool = self.pool
     write_folder(folder, write, MODEL_FILES, new=new)
 
-# %% ../nbs/01_model.ipynb #53cb08cd
+# %% ../nbs/01_model.ipynb #835ae0e7
 @patch
 def push_to_hub(self:Embedder,
     repo_id,  # of the Hugging Face Hub, such as 'me/my-photographs'

@@ -35,7 +35,7 @@ def pick_dtype(
         return torch.bfloat16 if has else torch.float16
     return torch.bfloat16 if kind == 'cpu' and _cpu_has_bf16() else torch.float32
 
-# %% ../nbs/01b_precision.ipynb #3cdf4cb7
+# %% ../nbs/01b_precision.ipynb #f30fe112
 class _MatmulPrecision:
     "PyTorch's float32 matmul precision for all threads inside; the last restores it."
     def __init__(self):
@@ -72,7 +72,7 @@ class _MatmulPrecision:
 
 matmul_precision = _MatmulPrecision()
 
-# %% ../nbs/01b_precision.ipynb #299f8e65
+# %% ../nbs/01b_precision.ipynb #e3032ffd
 @functools.cache
 def cpu_precision()->str: # 'medium' or 'highest'
     "'medium' where this processor then still computes in float32 (faster on some)."
@@ -148,7 +148,7 @@ def _check_product(y, x, w):
         if t.dtype != dtype or t.device.type != 'cpu' or not t.is_contiguous():
             raise ValueError(f'a contiguous {dtype} matrix on the CPU is needed')
 
-# %% ../nbs/01b_precision.ipynb #e3473b3a
+# %% ../nbs/01b_precision.ipynb #40a61260
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112     # as CBLAS numbers them
 
 def add_product(
