@@ -19,7 +19,7 @@ from .files import (
     InputError, Log, claim_folder, file_sha256, inside, locked, make_folder, open_file,
     printable, sync_folder, token, write_text)
 
-# %% ../nbs/03b_store.ipynb #611e1f5e
+# %% ../nbs/03b_store.ipynb #2f69e434
 COLUMNS = ('path', 'size', 'mtime', 'sha256', 'crc32', 'label')
 FORMAT = 3
 STATE = 'gallery.json'
@@ -45,7 +45,7 @@ def _is_name(x):
 
 def _all_are(kind, x): return isinstance(x, list) and all(isinstance(v, kind) for v in x)
 
-# %% ../nbs/03b_store.ipynb #1cd2deb8
+# %% ../nbs/03b_store.ipynb #736bc267
 def _sound_index(index):
     "Is the entry of an approximate index what we would have written, or is there none?"
     if index is None: return True
@@ -117,7 +117,7 @@ def check_maker(
             raise InputError(f"the gallery '{folder}' was made with {name} {was}, not "
                              f'{now}: use that, or another folder')
 
-# %% ../nbs/03b_store.ipynb #8e6ea0a7
+# %% ../nbs/03b_store.ipynb #883f8499
 def _sums(vectors): return [zlib.crc32(row) for row in np.ascontiguousarray(vectors)]
 
 def _vectors(file, n, dim):
@@ -128,7 +128,7 @@ def _vectors(file, n, dim):
     except FileNotFoundError: pass
     return np.empty((0, dim), np.float32)
 
-# %% ../nbs/03b_store.ipynb #6aa42146
+# %% ../nbs/03b_store.ipynb #61bc0db8
 def _table(rows):
     "The bytes of the table."
     text = io.StringIO(newline='')
@@ -283,7 +283,7 @@ def _states(pictures, old):
     return ([f for f in found if not isinstance(f, OSError)],
             [f for f in found if isinstance(f, OSError)])
 
-# %% ../nbs/03b_store.ipynb #11173355
+# %% ../nbs/03b_store.ipynb #05278b37
 def _embed_new(files, known, log, embed):
     "Embed contents that are neither known nor in the log; their number, the errors."
     todo = {}
@@ -340,16 +340,17 @@ def _kept_missing(missing, n, unsure, drop):
                       '(drop=True) takes them out', stacklevel=6)
     return stay
 
-# %% ../nbs/03b_store.ipynb #374ecc1e
+# %% ../nbs/03b_store.ipynb #bc7ea2c3
 def warn_left_out(
     bad, # errors that name a picture
     n,   # pictures there were
+    stacklevel=3, # whose line the warning names: 2 the caller's, 3 its caller's
 ):
     "Name and count the pictures that could not be read."
-    for e in bad: warnings.warn(f'left out: {e}', stacklevel=3)
-    if bad: warnings.warn(f'{len(bad)} of {n} pictures left out', stacklevel=3)
+    for e in bad: warnings.warn(f'left out: {e}', stacklevel=stacklevel)
+    if bad: warnings.warn(f'{len(bad)} of {n} pictures left out', stacklevel=stacklevel)
 
-# %% ../nbs/03b_store.ipynb #6ad78af8
+# %% ../nbs/03b_store.ipynb #259d330e
 def _is_unsure(unread, unreadable, old):
     "Could a folder not be read, or a picture of the gallery that may still be there?"
     gone = errno.ENOENT, errno.ENOTDIR
