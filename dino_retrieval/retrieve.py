@@ -17,11 +17,11 @@ from PIL import Image
 
 from .compress import (
     build_index, check_index, pack_index, read_index, search_index)
-from .data import load_image, show_images
+from .data import load_image
 from .embedding import check_tta, embed, embed_batches
 from dino_retrieval.files import (
-    InputError, check_number, claim_folder, inside, open_file, scores_path, to_json,
-    write_text)
+    InputError, check_number, claim_folder, inside, open_file, printable, scores_path,
+    to_json, write_text)
 from .metrics import score_threshold
 from .model import Embedder
 from .rerank import augmented, expand_rows, k_reciprocal, whiten, whitening
@@ -33,10 +33,17 @@ from dino_retrieval.store import (
 # %% ../nbs/03_retrieve.ipynb #1044ab77
 class Results:
     "Hits, best first: `paths`, `scores` (m,k), `query_paths`, `gallery`, `threshold`."
-    def __init__(self, paths, scores, query_paths, gallery=None, threshold=None):
-        self.paths, self.scores = [[Path(p) for p in row] for row in paths], scores
-        self.query_paths, self.gallery = [Path(p) for p in query_paths], gallery
-        self.threshold = threshold     # below it a hit is no match; None: not calibrated
+    def __init__(self,
+        paths,         # of the hits, a list for each query, best first
+        scores,        # (m,k) their cosines
+        query_paths,   # of the queries
+        gallery=None,  # paths of all the gallery; None: not known
+        threshold=None,# score below which a hit is no match; None: not calibrated
+    ):
+        self.paths = [[Path(p) for p in row] for row in paths]
+        self.scores = scores
+        self.query_paths = [Path(p) for p in query_paths]
+        self.gallery, self.threshold = gallery, threshold
 
     def __len__(self): return len(self.query_paths)
 
@@ -130,7 +137,7 @@ def _check_there(gone, paths):
     if lost := sorted(gone - set(paths)):
         raise InputError(f"'{lost[0]}' is not in the gallery")
 
-# %% ../nbs/03_retrieve.ipynb #c839b34f
+# %% ../nbs/03_retrieve.ipynb #14ceac86
 class InMemory:
     "Vectors (n,d), `paths` and `labels` that live as long as the process."
     def __init__(self,
@@ -177,7 +184,7 @@ class InMemory:
         self.info['index'] = about
         self.index = index
 
-# %% ../nbs/03_retrieve.ipynb #266a1d82
+# %% ../nbs/03_retrieve.ipynb #ed45dd6a
 def _pictures(images):
     "{absolute path: class name or ''}, as a folder keeps them."
     paths, names = _listed(images)
@@ -219,7 +226,7 @@ class InFolder:
             return {path: name for path, name in now.items() if path not in gone}
         self.update(rest, maker, drop=gone)
 
-# %% ../nbs/03_retrieve.ipynb #ea764dca
+# %% ../nbs/03_retrieve.ipynb #71ab6e31
 @patch
 def amend(self:InFolder, **entries):
     self.info = amend_info(self.folder, self.info, **entries)
@@ -239,7 +246,7 @@ def search(self:InFolder, e, k, exact=False):
         self.index = read_index(file, about, self.vectors.shape)
     return search_index(self.index, e, self.vectors, k)
 
-# %% ../nbs/03_retrieve.ipynb #c7412b51
+# %% ../nbs/03_retrieve.ipynb #afbe0536
 class Gallery:
     "Vectors (n,d) of pictures, their `paths`, `labels` if known, and their model."
     def __init__(self,
@@ -378,25 +385,43 @@ def search(self:Gallery,
                    None if rerank else self.info.get('threshold'))
 
 # %% ../nbs/03_retrieve.ipynb #fb301674
-def _frame(query, hit, truth):
-    "The colour of a hit's frame; None without a truth."
-    if truth is None: return None
-    return 'tab:green' if truth(hit.name) == truth(query.name) else 'tab:red'
+_COLOURS = {None: 'lightgrey', True: 'tab:green', False: 'tab:red'}
+
+def _captioned(ax, path, caption, colour, wide):
+    "Draw a picture with a frame, a line below it, and its name cut to `wide` characters."
+    name = printable(path.name)
+    if len(name) > wide: name = name[:wide - 7] + '…' + name[-6:]
+    ax.imshow(load_image(path))
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(f'{caption}\n{name}', fontsize=6, labelpad=3)
+    for spine in ax.spines.values(): spine.set(edgecolor=colour, linewidth=3)
 
 @patch
 def show(self:Results,
     n=5,        # queries to show
     k=5,        # hits of each
     truth=None, # file name -> label, to mark right and wrong
-    size=.7,    # width of a picture, inches
+    size=1.,    # width of a picture, inches
 ):              # a matplotlib figure
-    "A grid: each row a query and its best hits."
-    images, colours = [], []
-    for q, row in list(zip(self.query_paths, self.paths))[:n]:
-        hits = row[:k]
-        images += [load_image(p) for p in (q, *hits)]
-        colours += [None, *(_frame(q, p, truth) for p in hits)]
-    return show_images(images, (), colours, 1 + min(k, len(self.paths[0])), size)
+    "A grid: each row a query and its best hits, with scores and names."
+    import matplotlib.pyplot as plt
+    n = min(n, len(self))
+    columns = 1 + min(k, len(self.paths[0]))
+    width, height = columns*(size + .1), n*(size + .4)
+    fig, axes = plt.subplots(n, columns, squeeze=False, figsize=(width, height))
+    fig.subplots_adjust(left=.05/width, right=1 - .05/width, top=1 - .05/height,
+                        bottom=.35/height, wspace=.1/size, hspace=.4/size)
+    wide = max(8, round(20*size))
+    for i, row in enumerate(axes):
+        query = self.query_paths[i]
+        _captioned(row[0], query, 'query', colour='black', wide=wide)
+        for j, path in enumerate(self.paths[i][:columns - 1]):
+            right = None if truth is None else bool(truth(path.name) == truth(query.name))
+            mark = {None: '', True: '✓ ', False: '✗ '}[right]
+            score = '' if self.scores is None else f'{self.scores[i][j]:.2f}'
+            _captioned(row[1 + j], path, mark + score, colour=_COLOURS[right], wide=wide)
+    plt.close(fig)
+    return fig
 
 # %% ../nbs/03_retrieve.ipynb #9425c1fd
 @patch(cls_method=True)

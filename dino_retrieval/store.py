@@ -19,7 +19,7 @@ from .files import (
     InputError, Log, claim_folder, file_sha256, inside, locked, make_folder, open_file,
     printable, sync_folder, token, write_text)
 
-# %% ../nbs/03b_store.ipynb #2f69e434
+# %% ../nbs/03b_store.ipynb #15d56349
 COLUMNS = ('path', 'size', 'mtime', 'sha256', 'crc32', 'label')
 FORMAT = 3
 STATE = 'gallery.json'
@@ -45,7 +45,7 @@ def _is_name(x):
 
 def _all_are(kind, x): return isinstance(x, list) and all(isinstance(v, kind) for v in x)
 
-# %% ../nbs/03b_store.ipynb #736bc267
+# %% ../nbs/03b_store.ipynb #7b60c3a5
 def _sound_index(index):
     "Is the entry of an approximate index what we would have written, or is there none?"
     if index is None: return True
@@ -117,7 +117,7 @@ def check_maker(
             raise InputError(f"the gallery '{folder}' was made with {name} {was}, not "
                              f'{now}: use that, or another folder')
 
-# %% ../nbs/03b_store.ipynb #883f8499
+# %% ../nbs/03b_store.ipynb #02c29291
 def _sums(vectors): return [zlib.crc32(row) for row in np.ascontiguousarray(vectors)]
 
 def _vectors(file, n, dim):
@@ -128,7 +128,7 @@ def _vectors(file, n, dim):
     except FileNotFoundError: pass
     return np.empty((0, dim), np.float32)
 
-# %% ../nbs/03b_store.ipynb #61bc0db8
+# %% ../nbs/03b_store.ipynb #d38110c5
 def _table(rows):
     "The bytes of the table."
     text = io.StringIO(newline='')
@@ -283,7 +283,7 @@ def _states(pictures, old):
     return ([f for f in found if not isinstance(f, OSError)],
             [f for f in found if isinstance(f, OSError)])
 
-# %% ../nbs/03b_store.ipynb #05278b37
+# %% ../nbs/03b_store.ipynb #306704da
 def _embed_new(files, known, log, embed):
     "Embed contents that are neither known nor in the log; their number, the errors."
     todo = {}
@@ -340,7 +340,7 @@ def _kept_missing(missing, n, unsure, drop):
                       '(drop=True) takes them out', stacklevel=6)
     return stay
 
-# %% ../nbs/03b_store.ipynb #bc7ea2c3
+# %% ../nbs/03b_store.ipynb #208653a0
 def warn_left_out(
     bad, # errors that name a picture
     n,   # pictures there were
@@ -350,7 +350,7 @@ def warn_left_out(
     for e in bad: warnings.warn(f'left out: {e}', stacklevel=stacklevel)
     if bad: warnings.warn(f'{len(bad)} of {n} pictures left out', stacklevel=stacklevel)
 
-# %% ../nbs/03b_store.ipynb #259d330e
+# %% ../nbs/03b_store.ipynb #5d94b364
 def _is_unsure(unread, unreadable, old):
     "Could a folder not be read, or a picture of the gallery that may still be there?"
     gone = errno.ENOENT, errno.ENOTDIR
