@@ -120,7 +120,7 @@ def exclusive(
                 if not (was_there or os.listdir(out)): out.rmdir()
 
 # %% ../nbs/02e_run.ipynb #a74fef46
-RUN_FORMAT = 2                  # of last/: 2 since fingerprints know the configuration
+RUN_FORMAT = 3                  # of last/: 3 since a state holds a `TrainState`
 
 class RunFolder:
     "A run on disk: `config.json`, `history.csv`, `model/`, and the states in `last/`."
