@@ -8,7 +8,7 @@ __all__ = ['SCHEDULES', 'INTEGERS', 'RANGES', 'CHOICES', 'NAMES', 'check_setting
 
 # %% ../nbs/02_train.ipynb #9d86f2b8
 import hashlib, json, math, os, signal, threading, time, warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -27,7 +27,7 @@ from .guard import _Watch, has_company, is_significant_gain, leave_one_out
 from .losses import MINERS, mined_loss, triplet_loss
 from .model import pick_dtype
 from .retrieve import embed, progress_bar
-from .run import History, RunFolder, claim_run, exclusive
+from .run import History, open_run
 
 # %% ../nbs/02_train.ipynb #4b784b48
 SCHEDULES = ('constant', 'cosine')
@@ -179,6 +179,7 @@ class _Suffix(torch.nn.Module):
 
     def forward(self, tokens): return self.model.suffix(tokens)
 
+# %% ../nbs/02_train.ipynb #81110499
 class Trainer:
     "Trains the last blocks of a model; `state` says where it stands."
     def __init__(self,
@@ -557,6 +558,18 @@ def read_parts(
         kept.append(data)
     return Parts(*kept, digests, bad)
 
+# %% ../nbs/02_train.ipynb #ce758056
+def _check_parts(parts, recipe, config, *, max_bad, folder):
+    "Raise `InputError` unless enough images were read; the bad ones are listed then."
+    where = f": see '{folder.out/'bad_files.csv'}'" if folder else ''
+    try: parts.check_bad(max_bad, where)
+    except InputError:
+        if folder and not (folder.out/'config.json').exists(): folder.write_config(config)
+        if folder: folder.list_bad(parts.bad)
+        raise
+    _check_train(_images(parts.train), recipe.bs)
+    _warn_of_single(_images(parts.train))
+
 # %% ../nbs/02_train.ipynb #696f062e
 def _configuration(recipe, model, cache, processes):
     "All that decides the result, but for the images; JSON can hold it."
@@ -770,13 +783,10 @@ def _fit(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, wo
     config = _configuration(recipe, model, cache, processes)
     first = not accelerator or accelerator.is_main_process
     progress = progress and first
-    if out is not None and first:
-        paths = list(train.paths) if valid is None else [*train.paths, *valid.paths]
-        claim_run(out, resume, overwrite, inputs=paths)
-    folder = None if out is None else RunFolder(out)
-    ours = folder if first else None              # other processes only read
-    with exclusive(folder.out) if ours else nullcontext():
-        saved = folder.find_state(resume, overwrite) if folder else None
+    paths = list(train.paths) if valid is None else [*train.paths, *valid.paths]
+    opened = open_run(out, resume, overwrite, inputs=paths, writes=first)
+    with opened as (folder, saved):
+        ours = folder if first else None          # other processes only read
         if saved: _check_same(out, saved['config'], config)     # before hours of reading
         parts = read_parts(train, valid, model, recipe, cache=cache,
                            with_hashes=folder is not None, progress=progress)
@@ -796,14 +806,3 @@ def _fit(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, wo
             if trainer.kept: trainer.load_weights(trainer.kept)
             model.eval()
     return trainer.history()
-
-def _check_parts(parts, recipe, config, *, max_bad, folder):
-    "Raise `InputError` unless enough images were read; the bad ones are listed then."
-    where = f": see '{folder.out/'bad_files.csv'}'" if folder else ''
-    try: parts.check_bad(max_bad, where)
-    except InputError:
-        if folder and not (folder.out/'config.json').exists(): folder.write_config(config)
-        if folder: folder.list_bad(parts.bad)
-        raise
-    _check_train(_images(parts.train), recipe.bs)
-    _warn_of_single(_images(parts.train))
