@@ -16,7 +16,7 @@ from .data import BadImage, load_or_error
 from .evaluate import Report
 from .files import printable, write_text
 
-# %% ../nbs/04b_report.ipynb #6a693eff
+# %% ../nbs/04b_report.ipynb #4507fe90
 def _label_of(report, picture): return report.details['label'][Path(picture).name]
 
 def confusions(
@@ -109,7 +109,8 @@ th,td{padding:.25rem .5rem;text-align:right;border-bottom:1px solid #eee}
 th:first-child,td:first-child,td.l,th.l{text-align:left}
 small{color:#666;display:block}p small{white-space:normal}.wide{overflow-x:auto}
 td.l small{white-space:normal;overflow-wrap:anywhere}pre{white-space:pre-wrap}
-.figures{display:flex;flex-wrap:wrap;gap:1rem}.figures figure{flex:1 1 26rem;min-width:0;margin:0}
+.figures{display:flex;flex-wrap:wrap;gap:1rem}.figures figure{margin:0;min-width:0}
+.figures figure{flex:1 1 26rem}
 figure img,figure svg{width:100%;height:auto}figcaption{font-size:.85rem;color:#444}
 .row{display:flex;flex-wrap:wrap;gap:.3rem;margin:.3rem 0 1rem}
 .row figure{margin:0;width:5.2rem}
@@ -147,7 +148,7 @@ def html_table(
     lines += [_row('td', row, left) for row in rows]
     return '<div class="wide"><table>' + ''.join(lines) + '</table></div>'
 
-# %% ../nbs/04b_report.ipynb #f4143588
+# %% ../nbs/04b_report.ipynb #b2101a54
 def thumbnail(
     path,     # picture file
     size=160, # of its longer side, pixels
