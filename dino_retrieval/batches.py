@@ -45,19 +45,21 @@ class EvalView:
         "Of a ribbon, only the cut's surroundings."
         h, w = x.shape[1:]
         if max(h, w) <= 8*min(h, w): return x
-        side, (top, left) = 8*min(h, w), self.at
-        t, l = int(max(h - side, 0)*top), int(max(w - side, 0)*left)
-        return x[:, t:t + side, l:l + side]
+        side = 8*min(h, w)
+        top = int(max(h - side, 0)*self.at[0])
+        left = int(max(w - side, 0)*self.at[1])
+        return x[:, top:top + side, left:left + side]
 
     def __call__(self, im):
         x = im if torch.is_tensor(im) else torch.from_numpy(np.array(im)).permute(2, 0, 1)
         if not self.squash: x = self._near_the_cut(x)
-        n, (h, w) = self.size, x.shape[1:]
+        h, w = x.shape[1:]
+        shorter, n = min(h, w), self.size
         if self.squash: h, w = self.resize, self.resize
-        else: h, w = (int(self.resize*side/min(h, w)) for side in (h, w))
+        else: h, w = int(self.resize*h/shorter), int(self.resize*w/shorter)
         x = _resized(x, (h, w), self.resample)
-        t, l = int((h - n)*self.at[0]), int((w - n)*self.at[1])
-        return x[:, t:t + n, l:l + n].contiguous()
+        top, left = int((h - n)*self.at[0]), int((w - n)*self.at[1])
+        return x[:, top:top + n, left:left + n].contiguous()
 
 # %% ../nbs/00a_batches.ipynb #084917fa
 class TrainView:
@@ -73,12 +75,15 @@ class TrainView:
 
     def __call__(self, im):
         u = torch.rand(5).tolist()
-        (a, b), (lo, hi) = self.scale, np.log(self.ratio)
-        area, ratio = (a + (b - a)*u[0])*im.width*im.height, np.exp(lo + (hi - lo)*u[1])
+        least, most = self.scale
+        area = (least + (most - least)*u[0])*im.width*im.height
+        low, high = np.log(self.ratio)
+        ratio = np.exp(low + (high - low)*u[1])
         w, h = min((area*ratio)**.5, im.width), min((area/ratio)**.5, im.height)
-        l, t = (im.width - w)*u[2], (im.height - h)*u[3]
-        im = im.resize((self.size, self.size), Image.BICUBIC, box=(l, t, l + w, t + h))
-        im = ImageOps.mirror(im) if u[4] < self.flip else im
+        left, top = (im.width - w)*u[2], (im.height - h)*u[3]
+        box = left, top, left + w, top + h
+        im = im.resize((self.size, self.size), Image.BICUBIC, box=box)
+        if u[4] < self.flip: im = ImageOps.mirror(im)
         return torch.from_numpy(np.array(im)).permute(2, 0, 1).contiguous()
 
 # %% ../nbs/00a_batches.ipynb #7fb00ce5

@@ -137,16 +137,20 @@ MAX_PASSES = 2_000_000_000         # pixels times passes of a JPEG: some seconds
 
 def _count_passes(f):
     "Scans of a JPEG file: 1, or some 10 if progressive."
-    at = f.tell(); f.seek(0); n = tail = 0
+    at = f.tell()
+    f.seek(0)
+    n = last = 0
     while piece := f.read(1 << 20):
-        n += piece.count(b'\xff\xda') + (tail == 0xff and piece[0] == 0xda)
-        tail = piece[-1]
+        n += piece.count(b'\xff\xda')
+        if last == 0xff and piece[0] == 0xda: n += 1          # a marker cut in two
+        last = piece[-1]
     f.seek(at)
     return n
 
 def _refuse_bombs(im, f, full):
     n, kind = full[0]*full[1], im.format
-    if (left := im.width*im.height) > MAX_PIXELS:
+    left = im.width*im.height            # where a JPEG is decoded at a fraction
+    if left > MAX_PIXELS:
         raise OSError(f'{left:,} pixels, more than DINO_MAX_PIXELS={MAX_PIXELS:,}')
     if n > SLOW.get(kind, n) and im.tile[0][0] != 'raw':
         raise OSError(f'{n:,} pixels of {kind}, which is read too slowly: save it as PNG')
@@ -166,21 +170,29 @@ def _open(f):
         return JpegImagePlugin.JpegImageFile(f)
 
 # %% ../nbs/00_data.ipynb #26ff30bd
+def _lay_on_white(im):
+    "Change an RGBA picture in place, strip by strip to save memory."
+    im.load()
+    for top in range(0, im.height, 256):
+        strip = im.crop((0, top, im.width, min(top + 256, im.height)))
+        white = Image.new('RGBA', strip.size, 'white')
+        im.paste(Image.alpha_composite(white, strip), (0, top))
+
+def _in_eight_bits(im):
+    "16 bits or floats as grey levels, which `convert` would cut off at 255."
+    x = np.array(im, dtype=np.float32)
+    np.nan_to_num(x, copy=False)
+    most = x.max()
+    scales = (65535,) if im.mode[0] == 'I' else (1, 255, 65535)
+    x *= 255/next((s for s in scales if most <= s), most)
+    return Image.fromarray(x.clip(0, 255, out=x).round(out=x).astype(np.uint8))
+
 def _flatten(im):
     "Load an opened picture: transparent on white, 16 bits and floats brought to 8."
     if im.has_transparency_data:
-        im = im.convert('RGBA') if im.mode != 'RGBA' else im
-        im.load()
-        for top in range(0, im.height, 256):         # in strips, for want of memory
-            strip = im.crop((0, top, im.width, min(top + 256, im.height)))
-            white = Image.new('RGBA', strip.size, 'white')
-            im.paste(Image.alpha_composite(white, strip), (0, top))
-    elif im.mode[0] in 'IF':                   # `convert` would cut these off at 255
-        scales = (65535,) if im.mode[0] == 'I' else (1, 255, 65535)
-        x = np.array(im, dtype=np.float32)
-        np.nan_to_num(x, copy=False)
-        x *= 255/next((s for s in scales if x.max() <= s), x.max())
-        im = Image.fromarray(x.clip(0, 255, out=x).round(out=x).astype(np.uint8))
+        if im.mode != 'RGBA': im = im.convert('RGBA')
+        _lay_on_white(im)
+    elif im.mode[0] in 'IF': im = _in_eight_bits(im)
     elif im.mode not in ('RGB', 'L'): im = im.convert('RGB')
     im.load()
     return im
@@ -286,7 +298,9 @@ def list_images(
     found, seen, errors = [], set(), []
     for folder, subs, files in os.walk(root, onerror=errors.append, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen: subs.clear(); continue
+        if real in seen:
+            subs.clear()
+            continue
         seen.add(real)
         subs[:] = sorted(d for d in subs if d[0] != '.' and d != '__MACOSX')
         found += [Path(folder)/f for f in files if f[0] != '.']
@@ -408,10 +422,10 @@ def from_table(cls:ImageSet,
     split=None,    # keep only rows of this split; without the column all are 'train'
 )->ImageSet:
     "Labelled pictures of a table; raises `ValueError` for a missing column or no rows."
-    rows, folder, name = path_or_rows, Path(), 'the rows'
-    if isinstance(rows, (str, Path)):
-        name, folder = f"'{rows}'", Path(rows).parent
-        rows = _read_rows(Path(rows))
+    if isinstance(path_or_rows, (str, Path)):
+        path = Path(path_or_rows)
+        rows, folder, name = _read_rows(path), path.parent, f"'{path_or_rows}'"
+    else: rows, folder, name = path_or_rows, Path(), 'the rows'
     check_rows(rows, ('path', 'label'), name)
     if split: rows = _part(rows, split, set(rows[0]))
     if not rows: raise InputError(f"{name}: no row whose split is '{split}'")
@@ -460,13 +474,15 @@ def from_dataset(cls:ImageSet,
         if lost: raise InputError(f"the dataset has no column {' or '.join(lost)} "
                                   f"among {', '.join(features)}")
     names = getattr((features or {}).get(label), 'names', None)
-    folder, paths, labels = Path(folder), [], []
+    folder = Path(folder)
     make_folder(folder)
+    paths, labels = [], []
     for i, row in enumerate(dataset):
-        path, code = folder/f'{i:08}.png', row[label]
+        path = folder/f'{i:08}.png'
         if not path.exists(): write_safely(path, _as_picture(row[image], i).save)
         paths.append(path)
-        code = code.item() if hasattr(code, 'item') else code
+        code = row[label]
+        if hasattr(code, 'item'): code = code.item()
         labels.append(names[code] if names else code)
     return cls._named(paths, labels)
 
@@ -565,10 +581,12 @@ def split(self:ImageSet,
 )->tuple:       # (train, valid)
     "Stratified split: every class with two pictures or more stands on both sides."
     _check_split(self, valid)
-    rng, right = np.random.default_rng(seed), np.zeros(len(self), bool)
+    rng = np.random.default_rng(seed)
+    right = np.zeros(len(self), dtype=bool)
     for members in by_class(self.labels):
-        i, n = rng.permutation(members), len(members)
-        if n > 1: right[i[:min(max(round(n*valid), 1), n - 1)]] = True
+        shuffled, n = rng.permutation(members), len(members)
+        held_out = min(max(round(n*valid), 1), n - 1)         # none of a class of one
+        right[shuffled[:held_out]] = True
     return self.subset(np.flatnonzero(~right)), self.subset(np.flatnonzero(right))
 
 def _check_split(s, valid):

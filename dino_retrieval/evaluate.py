@@ -116,16 +116,19 @@ def _of_search(results):
 def _read_results(results):
     "Queries, ranked pictures, gallery, (q,k) scores, and the files of the first two."
     if hasattr(results, 'query_paths'): return _of_search(results)
-    name, more = 'the results', {}
+    more = {}
     if isinstance(results, (str, Path)):
-        path, name = Path(results), f"'{results}'"
-        results = _read_json(path)
-    _check_rows(results, name)
-    if name != 'the results' and scores_path(path).is_file():
-        more = _read_json(scores_path(path))
-        _check_scores(more, results, scores_path(path))
-    queries = [r['filename'] for r in results]
-    samples = [r['samples'] for r in results]
+        rows = _read_json(Path(results))
+        _check_rows(rows, f"'{results}'")
+        beside = scores_path(Path(results))
+        if beside.is_file():
+            more = _read_json(beside)
+            _check_scores(more, rows, beside)
+    else:
+        rows = results
+        _check_rows(rows, 'the results')
+    queries = [r['filename'] for r in rows]
+    samples = [r['samples'] for r in rows]
     files, scores = (queries, samples), None
     found = more.get('queries')
     if found:
@@ -139,15 +142,17 @@ def _counting(r, ignore, leave_one_out):
     "The results with only those hits that count."
     if not (ignore or leave_one_out): return r
     samples, files, scores = [], [], []
+    query_files, sample_files = r['files']
     for i, (q, row) in enumerate(zip(r['queries'], r['samples'])):
-        itself, paths = r['files'][0][i], r['files'][1][i]
-        keep = [j for j, p in enumerate(row)
-                if not (leave_one_out and paths[j] == itself)
-                and not (ignore and ignore(q, p))]
+        paths, keep = sample_files[i], []
+        for j, p in enumerate(row):
+            if leave_one_out and paths[j] == query_files[i]: continue
+            if ignore and ignore(q, p): continue
+            keep.append(j)
         samples.append([row[j] for j in keep])
         files.append([paths[j] for j in keep])
         if r['scores'] is not None: scores.append([r['scores'][i][j] for j in keep])
-    return {**r, 'samples': samples, 'files': (r['files'][0], files),
+    return {**r, 'samples': samples, 'files': (query_files, files),
             'scores': None if r['scores'] is None else scores}
 
 # %% ../nbs/04a_evaluate.ipynb #6890a1f2
@@ -165,7 +170,8 @@ def _check_rankings(r, k, fewer):
         raise InputError(f"'{twice}' is asked twice in the results")
     short = [(q, len(row)) for q, row in zip(queries, samples) if len(row) < k]
     if short:
-        name, n = Path(short[0][0]).name, short[0][1]
+        first, n = short[0]
+        name = Path(first).name
         way_out = ('retrieve more, or choose ks up to that' if fewer
                    else 'choose ks up to that')
         raise InputError(f"{len(short)} queries have too few samples, '{name}' only {n}"
@@ -209,7 +215,9 @@ def _totals(r, label, truth, where, ignore, leave_one_out):
     gallery = r['gallery']
     if gallery is None and callable(truth): return None
     if gallery is None: gallery = _gallery_of_table(r, truth, leave_one_out)
-    of_class, inside, totals = _by_class(gallery, truth, where), set(gallery), []
+    of_class = _by_class(gallery, truth, where)
+    inside = set(gallery)
+    totals = []
     for q in r['queries']:
         name = Path(q).name
         mine = of_class.get(str(label[name]), ())
@@ -302,8 +310,9 @@ def _notes(table, q, how):
 def _note_of_classes(table, per_query, classes, how):
     "For whom the intervals hold, in a line; and the intraclass correlation."
     name = f"{how['metrics'][0]}@{max(how['ks'])}"
-    values, g = {name: per_query[name]}, len(set(map(str, classes)))
+    values = {name: per_query[name]}
     texts = [str(c) for c in classes]
+    g = len(set(texts))
     alike = float(intraclass_correlation(values[name][:, None], texts)[0])
     if how['strata'] or g < 2 or np.isnan(alike): return [], alike
     clusters = None if how['cluster'] else texts
@@ -426,7 +435,8 @@ def _listed(said, kinds): return {name for kind in kinds for name in said.get(ki
 
 def _rank_without_junk(q, names, said, difficulty):
     "A query's ranking less its junk, as (m,) bool."
-    relevant, junk = (_listed(said, kinds) for kinds in DIFFICULTIES[difficulty])
+    good, bad = DIFFICULTIES[difficulty]
+    relevant, junk = _listed(said, good), _listed(said, bad)
     lost = sorted(relevant - set(names))
     if lost:
         raise InputError(f"the ranking of '{q}' lacks {lost[0]}, which the truth calls "

@@ -229,7 +229,8 @@ def interval(
     return np.minimum(low, mean), np.maximum(high, mean)
 
 def _interval_of_proportions(values, variance, units, ci):
-    p, q = values.mean(0), len(values)
+    p = values.mean(0)
+    q = len(values)
     if units == q: return wilson(p, q, ndtri((1 + ci)/2))
     n = np.full(len(p), float(units))                # all the same: no variance is seen
     seen = variance > 0
@@ -347,7 +348,8 @@ def score_threshold(
     rate=.01, # share of them that may reach the threshold
 )->float:
     "The lowest threshold with that false-match rate; raises for too few queries."
-    n, allowed = len(unknown), int(len(unknown)*rate + 1e-9)
+    n = len(unknown)
+    allowed = int(n*rate + 1e-9)
     if allowed < 1 or rate >= 1:
         raise InputError(f'{n} pictures cannot tell a rate of {rate:g}: '
                          'give at least 1/rate of them')

@@ -68,7 +68,8 @@ def _axes(figs, title, **labels):
 
 def _draw_precision(ax, d):
     "Mean precision against mean recall, a point a rank."
-    hits, ranks = d['rel'].cumsum(1), np.arange(1, d['rel'].shape[1] + 1)
+    hits = d['rel'].cumsum(1)
+    ranks = np.arange(1, hits.shape[1] + 1)
     recall = (hits/np.maximum(d['total'], 1)[:, None]).mean(0)
     ax.plot(recall, (hits/ranks).mean(0), marker='.')
 
@@ -157,7 +158,8 @@ def thumbnail(
     im = load_or_error(path, size)
     if isinstance(im, BadImage): return '<div class="gone">not found</div>'
     im.thumbnail((size, size))
-    raw = io.BytesIO(); im.save(raw, 'JPEG', quality=80)
+    raw = io.BytesIO()
+    im.save(raw, 'JPEG', quality=80)
     data = base64.b64encode(raw.getvalue()).decode()
     return f'<img alt="" src="data:image/jpeg;base64,{data}">'
 
