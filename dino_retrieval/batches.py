@@ -175,19 +175,20 @@ def _deal(hands, n, rng):
     before = places = np.empty(0, int)
     for lap in np.split(classes, range(n, len(classes), n)):
         taken = places[before == lap[0]]       # by this class, at the end of the last lap
-        places = _places(n, taken, (lap == lap[0]).sum(), rng)[:len(lap)]
+        first = (lap == lap[0]).sum()
+        places = _places(n, taken, first=first, rng=rng)[:len(lap)]
         for c, place in zip(lap.tolist(), places.tolist()): batches[place].append(c)
         before = lap
     return batches
 
-def _places(n, taken, first, rng):
+def _places(n, taken, *, first, rng):
     "A random order of n batches whose `first` ones are not `taken`."
     free = np.delete(np.arange(n), taken)
     head = rng.choice(free, min(first, len(free)), replace=False)
     rest = np.delete(np.arange(n), head)
     return np.concatenate([head, rng.permutation(rest)])
 
-def _others(classes, p, n, rng):
+def _others(classes, p, *, n, rng):
     "Random classes of n to fill a batch up to p of them, none twice."
     others = []
     while len(classes) + len(others) < p:
@@ -222,6 +223,6 @@ class PKSampler(torch.utils.data.Sampler):
         hands = [_hands(g, self.k, rng) for g in self.groups]
         for classes in dealt:
             batch = [hands[c].pop() for c in classes]
-            batch += [_hands(self.groups[c], self.k, rng)[0]
-                      for c in _others(classes, self.p, len(hands), rng)]
+            for c in _others(classes, self.p, n=len(hands), rng=rng):
+                batch.append(_hands(self.groups[c], self.k, rng)[0])
             yield [i for hand in batch for i in hand]

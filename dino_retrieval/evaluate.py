@@ -210,7 +210,7 @@ def _gallery_of_table(r, truth, leave_one_out):
     if leave_one_out or queries & found: return set(truth)
     return set(truth) - queries
 
-def _totals(r, label, truth, where, ignore, leave_one_out):
+def _totals(r, label, truth, *, where, ignore, leave_one_out):
     "Relevant pictures of each query, or None if the gallery is unknown."
     gallery = r['gallery']
     if gallery is None and callable(truth): return None
@@ -266,7 +266,7 @@ def _judged(r, truth, where):
 # %% ../nbs/04a_evaluate.ipynb #b00ff1d5
 METRICS = 'mAP', 'P', 'Acc', 'R', 'nDCG', 'MRR'
 
-def _values(metric, k, d, ap, scores):
+def _values(metric, k, d, *, ap, scores):
     "A metric of each query within k ranks; `scores` where ties count by their mean."
     rel, total = d['rel'], d['total']
     if metric == 'mAP': return ap_at_k(rel, k, total, norm=ap, scores=scores)
@@ -307,7 +307,7 @@ def _notes(table, q, how):
                                  'do not read more decimals than that')
     return notes
 
-def _note_of_classes(table, per_query, classes, how):
+def _note_of_classes(table, per_query, *, classes, how):
     "For whom the intervals hold, in a line; and the intraclass correlation."
     name = f"{how['metrics'][0]}@{max(how['ks'])}"
     values = {name: per_query[name]}
@@ -365,25 +365,27 @@ def _report(d, how, tied, **more_details):
     tied = d.pop('tied')
     per_query = {}
     for metric, k in itertools.product(how['metrics'], how['ks']):
-        per_query[f'{metric}@{k}'] = _values(metric, k, d, how['ap'], tied)
+        per_query[f'{metric}@{k}'] = _values(metric, k, d, ap=how['ap'],
+                                               scores=tied)
     texts = [str(c) for c in d['classes']]
     table = table_of(per_query, how['ci'], how['seed'],
                      strata=texts if how['strata'] else None,
                      clusters=texts if how['cluster'] else None)
-    for_whom, alike = _note_of_classes(table, per_query, texts, how)
+    for_whom, alike = _note_of_classes(table, per_query, classes=texts, how=how)
     notes = _notes(table, len(use), how) + for_whom + notes + assumed
-    return Report([Path(p).name for p in d['paths']], per_query, table, notes, **d,
-                  cluster=how['cluster'], intraclass_correlation=alike, **more_details)
+    queries = [Path(p).name for p in d['paths']]
+    return Report(queries, per_query, table, notes=notes, **d, cluster=how['cluster'],
+                  intraclass_correlation=alike, **more_details)
 
 # %% ../nbs/04a_evaluate.ipynb #9edf8f39
 def _check_settings(ks, metrics, ci, **chosen):
     "Raise `InputError` for a setting that makes no sense."
     if not ks: raise InputError('ks is empty: name a rank')
     for k in ks:
-        check_number('ks', k, 1, 1e9)
+        check_number('ks', k, least=1, most=1e9)
         if k != int(k): raise InputError(f'ks={k}: choose whole numbers')
     if not metrics: raise InputError(f"metrics is empty: choose {', '.join(METRICS)}")
-    check_number('ci', ci, .01, .999)
+    check_number('ci', ci, least=.01, most=.999)
     choices = dict(ap=NORMS, empty=('zero', 'drop'), ties=('order', 'mean'))
     for name, value in (*chosen.items(), *(('metrics', m) for m in metrics)):
         if value not in choices.get(name, METRICS):
@@ -418,7 +420,8 @@ def evaluate(
     where = f"'{truth}'" if isinstance(truth, (str, Path)) else 'the truth'
     if isinstance(truth, (str, Path)): truth = _read_truth(truth)
     d, label = _judged(r, truth, where)
-    d['total'] = _totals(r, label, truth, where, ignore, leave_one_out)
+    d['total'] = _totals(r, label, truth, where=where, ignore=ignore,
+                          leave_one_out=leave_one_out)
     _check_totals(d)
     how = dict(ks=ks, ap=ap, ci=ci, seed=seed, metrics=metrics, empty=empty,
                strata=strata, cluster=cluster,
@@ -433,7 +436,7 @@ DIFFICULTIES = dict(                     # which kinds are relevant, and which a
 
 def _listed(said, kinds): return {name for kind in kinds for name in said.get(kind, ())}
 
-def _rank_without_junk(q, names, said, difficulty):
+def _rank_without_junk(q, names, *, said, difficulty):
     "A query's ranking less its junk, as (m,) bool."
     good, bad = DIFFICULTIES[difficulty]
     relevant, junk = _listed(said, good), _listed(said, bad)
@@ -462,9 +465,10 @@ def revisited(
     found = [[Path(p).name for p in row] for row in r['samples']]
     table = {}
     for difficulty in DIFFICULTIES:
-        rankings = [_rank_without_junk(q, names, truth[q], difficulty)
-                    for q, names in zip(queries, found)]
-        rankings = [rel for rel in rankings if rel.any()]
+        rankings = []
+        for q, names in zip(queries, found):
+            rel = _rank_without_junk(q, names, said=truth[q], difficulty=difficulty)
+            if rel.any(): rankings.append(rel)
         scores = dict(mAP=_mean([ap_trapezoid(rel)[0] for rel in rankings]))
         for k in ks:
             scores[f'P@{k}'] = _mean([_precision_to_last(rel, k) for rel in rankings])

@@ -94,7 +94,7 @@ def map_at_r(
 )->np.ndarray: # (q,)
     "AP within R = total ranks (Musgrave et al. 2020); raises for rankings too short."
     r = _first_r(rel, total)
-    return ap_at_k(r, r.shape[1], total, 'total')
+    return ap_at_k(r, r.shape[1], total, norm='total')
 
 # %% ../nbs/04_metrics.ipynb #1fc31fb2
 def ndcg_at_k(
@@ -148,7 +148,7 @@ def _hits_so_far(rel, scores):
     return p, p*(before + 1 + i*(r - 1)/np.maximum(size - 1, 1)), miss
 
 # %% ../nbs/04_metrics.ipynb #3cb8b284
-def _draws(n, size, rounds, seed):
+def _draws(n, size, *, rounds, seed):
     "Blocks of (rounds,n) counts: how often each of `n` units is among `size` drawn."
     rng = np.random.default_rng(seed)
     for start in range(0, rounds, max(1, 10_000_000//n)):
@@ -177,13 +177,15 @@ def bootstrap(
     "Means of the columns over units drawn with replacement; raises for strata of one."
     if clusters is not None:
         sums, sizes = _by_group(values, clusters)
+        g = len(sizes)
         return np.concatenate([drawn @ sums/(drawn @ sizes)[:, None]
-                               for drawn in _draws(len(sizes), len(sizes), rounds, seed)])
-    if strata is not None: return _stratified(values, seed, rounds, strata)
+                               for drawn in _draws(g, g, rounds=rounds, seed=seed)])
+    if strata is not None: return _stratified(values, strata, rounds=rounds, seed=seed)
     q = len(values)
-    return np.concatenate([drawn @ values/q for drawn in _draws(q, q, rounds, seed)])
+    return np.concatenate([drawn @ values/q
+                           for drawn in _draws(q, q, rounds=rounds, seed=seed)])
 
-def _stratified(values, seed, rounds, strata):
+def _stratified(values, strata, *, rounds, seed):
     _, codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     alone = int((sizes == 1).sum())
     if alone:
@@ -192,7 +194,8 @@ def _stratified(values, seed, rounds, strata):
                          'those queries')
     total = np.zeros((rounds, values.shape[1]))
     for c, n in enumerate(sizes.tolist()):
-        drawn = np.concatenate(list(_draws(n, n - 1, rounds, (seed, c))))
+        blocks = _draws(n, n - 1, rounds=rounds, seed=(seed, c))
+        drawn = np.concatenate(list(blocks))
         total += drawn @ values[codes == c]*n/(n - 1)
     return total/len(values)
 
@@ -223,12 +226,13 @@ def interval(
     is_proportion = np.isin(values, (0, 1)).all(0) & (least == 0)
     if is_proportion.any():
         variance = boot[:, is_proportion].var(0)*wider**2
-        bounds = _interval_of_proportions(values[:, is_proportion], variance, units, ci)
+        right = values[:, is_proportion]
+        bounds = _interval_of_proportions(right, variance, units=units, ci=ci)
         low[is_proportion], high[is_proportion] = bounds
     mean = values.mean(0)                            # inside it, whatever the rounding
     return np.minimum(low, mean), np.maximum(high, mean)
 
-def _interval_of_proportions(values, variance, units, ci):
+def _interval_of_proportions(values, variance, *, units, ci):
     p = values.mean(0)
     q = len(values)
     if units == q: return wilson(p, q, ndtri((1 + ci)/2))
@@ -332,7 +336,7 @@ def table_of(
     values = np.stack(list(per_query.values()), 1)
     units = len(values) if clusters is None else len(set(clusters))
     boot = bootstrap(values, seed, strata=strata, clusters=clusters)
-    low, high = interval(values, boot, units, ci, least=-1 if p else 0)
+    low, high = interval(values, boot, units, ci=ci, least=-1 if p else 0)
     columns = dict(value=values.mean(0), low=low, high=high)
     if p: columns['p'] = _p_values(boot, units)
     rows = Table()
@@ -379,4 +383,5 @@ def micro_ap(
     ranked = np.asarray(right, dtype=bool)[order][None]
     total = [len(order) if total is None else total]
     tied = np.asarray(scores, dtype=float)[order][None]
-    return float(ap_at_k(ranked, len(order), total, 'total', tied)[0])
+    ap = ap_at_k(ranked, len(order), total, norm='total', scores=tied)
+    return float(ap[0])
