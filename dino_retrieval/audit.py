@@ -19,7 +19,8 @@ from fastcore.basics import patch
 from .data import BadImage, ImageSet, _open, load_or_error
 from .files import file_sha256, open_file, write_text
 from .report import escaped, html_table, page, thumbnail
-from .retrieve import embed, topk
+from .embedding import embed
+from .search import topk
 
 # %% ../nbs/06_audit.ipynb #357c4c66
 SIDE = 64

@@ -17,10 +17,10 @@ from fastcore.basics import chunked, patch
 from filelock import Timeout
 from tqdm.auto import tqdm
 
-from .data import (
-    BadImage, ImageSet, TrainView, load_or_error, seeded, skip_bad)
+from .batches import TrainView, seeded
+from .data import BadImage, ImageSet, load_or_error, skip_bad
 from .files import Log, file_sha256, locked, make_folder
-from .retrieve import progress_bar
+from .embedding import progress_bar
 
 # %% ../nbs/02b_cache.ipynb #1c9e8781
 CACHE = Path(os.environ.get('DINO_CACHE', '~/.cache/dino_retrieval')).expanduser()

@@ -238,7 +238,8 @@ def dino_train(
     "Fine-tune a backbone on labelled pictures."
     from dino_retrieval.audit import audit
     from dino_retrieval.data import check_classes, open_data, readable
-    from dino_retrieval.train import claim_run, fit
+    from dino_retrieval.run import claim_run
+    from dino_retrieval.train import fit
     first = os.environ.get('RANK', '0') == '0'         # of several processes
     if first: claim_run(out, resume, overwrite)
     s = open_data(data)
@@ -270,7 +271,8 @@ def dino_retrieve(
     "Rank the gallery for each query."
     from dino_retrieval.audit import audit
     from dino_retrieval.data import open_data
-    from dino_retrieval.retrieve import Gallery, check_k
+    from dino_retrieval.retrieve import Gallery
+    from dino_retrieval.search import check_k
     outputs = dict(out=out, out_scores=_beside(out))
     _check_outputs([run, data], **outputs)
     query, gallery = open_data(data, 'query'), open_data(data, 'gallery')
@@ -431,8 +433,8 @@ def dino_eval(
     html:str=None,                          # page with figures and the worst queries
 ):
     "Score a retrieval, with intervals; --vs compares two."
-    from dino_retrieval import report as _
-    from dino_retrieval.metrics import by_prefix, compare, evaluate
+    from dino_retrieval.report import html_report
+    from dino_retrieval.evaluate import by_prefix, compare, evaluate
     inputs = [results, _beside(results), vs, _beside(vs), truth]
     _check_outputs(inputs, json=json, html=html)
     of_name = by_prefix if truth == 'prefix' else truth
@@ -443,7 +445,7 @@ def dino_eval(
         _tell(f'{results} minus {vs}:')
         print(compare(report, evaluate(vs, of_name, ks, ap, cluster=cluster)))
     if json: report.to_json(json)
-    if html: report.to_html(html, results)
+    if html: html_report(report, html, title=results)
     for path in filter(None, (json, html)): _tell(f'wrote {path}')
 
 # %% ../nbs/10_cli.ipynb #351deaa0
@@ -463,7 +465,7 @@ def dino_demo(
     "Fine-tune the embedded backbone on emoji, and find emoji it has never seen."
     from dino_retrieval.data import demo_data, open_data
     from dino_retrieval.files import claim_folder, make_folder, write_text
-    from dino_retrieval.metrics import by_prefix, compare, evaluate
+    from dino_retrieval.evaluate import by_prefix, compare, evaluate
     from dino_retrieval.retrieve import Gallery
     from dino_retrieval.train import fit
     claim_folder(out, 'demo.json', 'a demo')

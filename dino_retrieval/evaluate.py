@@ -6,8 +6,8 @@
 __all__ = ['METRICS', 'DIFFICULTIES', 'by_prefix', 'Report', 'evaluate', 'revisited', 'compare']
 
 # %% ../nbs/04a_evaluate.ipynb #00d039c3
-import html, itertools, json
-from collections import Counter
+import html, itertools, json, os
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +43,16 @@ def _read_truth(path):
                              f'{label} in a row above')
     return truth
 
+def _check_truth(truth):
+    if not (callable(truth) or hasattr(truth, 'get')):
+        kind = type(truth).__name__
+        raise InputError(f'the truth is a {kind}: give a rule, a dict or a CSV')
+
 def _is_label(value): return value is not None and value == value and str(value).strip()
 
 def _label(names, truth, what='the truth'):
     "Labels of file names; all that are missing are told at once."
-    if callable(truth): return {n: truth(n) for n in names}
+    if callable(truth): truth = {n: truth(n) for n in names}
     lost = sorted(n for n in names if not _is_label(truth.get(n)))
     more = f' and {len(lost) - 5} more' if len(lost) > 5 else ''
     if lost: raise InputError(f"{what} has no label for {', '.join(lost[:5])}{more}")
@@ -143,17 +148,23 @@ def _counting(r, ignore, leave_one_out):
     if not (ignore or leave_one_out): return r
     samples, files, scores = [], [], []
     query_files, sample_files = r['files']
+    at = _places(query_files, sample_files)
     for i, (q, row) in enumerate(zip(r['queries'], r['samples'])):
         paths, keep = sample_files[i], []
         for j, p in enumerate(row):
-            if leave_one_out and paths[j] == query_files[i]: continue
+            if leave_one_out and at[paths[j]] == at[query_files[i]]: continue
             if ignore and ignore(q, p): continue
             keep.append(j)
         samples.append([row[j] for j in keep])
         files.append([paths[j] for j in keep])
         if r['scores'] is not None: scores.append([r['scores'][i][j] for j in keep])
-    return {**r, 'samples': samples, 'files': (query_files, files),
+    found = {at[p] for p in itertools.chain(*sample_files)}
+    return {**r, 'samples': samples, 'files': (query_files, files), 'at': at, 'found': found,
             'scores': None if r['scores'] is None else scores}
+
+def _places(queries, samples):
+    "Each path in full, so that two ways to write it are one."
+    return {p: os.path.abspath(p) for p in {*queries, *itertools.chain(*samples)}}
 
 # %% ../nbs/04a_evaluate.ipynb #6890a1f2
 def _first_twice(items):
@@ -216,17 +227,28 @@ def _totals(r, label, truth, *, where, ignore, leave_one_out):
     if gallery is None and callable(truth): return None
     if gallery is None: gallery = _gallery_of_table(r, truth, leave_one_out)
     of_class = _by_class(gallery, truth, where)
-    inside = set(gallery)
+    own = _own(r, gallery) if leave_one_out else {}
     totals = []
-    for q in r['queries']:
+    for q, file in zip(r['queries'], r['files'][0]):
         name = Path(q).name
         mine = of_class.get(str(label[name]), ())
         n = sum(not ignore(q, g) for g in mine) if ignore else len(mine)
-        itself = next((g for g in (q, name) if g in inside), None)
-        if leave_one_out and itself is not None:
-            n -= not (ignore and ignore(q, itself))
+        if file in own: n -= not (ignore and ignore(q, own[file]))
         totals.append(n)
     return np.array(totals)
+
+def _own(r, gallery):
+    "As the gallery writes it, each query that stands in it, by its file."
+    by_path = {os.path.abspath(g): g for g in gallery}
+    count = Counter(gallery)                   # of names, if the gallery lists names
+    namesakes = defaultdict(set)               # paths of the hits of each name
+    for place in r['found']: namesakes[Path(place).name].add(place)
+    own = {}
+    for q, file in zip(r['queries'], r['files'][0]):
+        name, place = Path(q).name, r['at'][file]
+        if place in by_path: own[file] = by_path[place]
+        elif count[name] > len(namesakes[name] - {place}): own[file] = name
+    return own
 
 # %% ../nbs/04a_evaluate.ipynb #60f5b422
 def _check_totals(d):
@@ -320,6 +342,7 @@ def _note_of_classes(table, per_query, *, classes, how):
     here, there = _half_width(table[name]), _half_width(other)
     if max(here, there) <= 4/3*min(here, there): return [], alike
     why = f'queries of one class are alike (intraclass correlation {alike:.2f})'
+    if alike <= 0: why = f'{g} classes are few'
     if how['cluster']:
         return [f'the intervals hold for new classes, of which these {g} are a sample; '
                 f'{why}, so for more queries of these classes {name} is ±{there:.3f}, '
@@ -345,6 +368,8 @@ def _subset(d, use):
         if x is None or isinstance(x, np.ndarray): some[name] = x if x is None else x[use]
         else: some[name] = [x[i] for i in use]
     return some
+
+_KEPT = 'ap', 'ties', 'cluster'        # a report keeps them
 
 # %% ../nbs/04a_evaluate.ipynb #c04c036c
 def _report(d, how, tied, **more_details):
@@ -374,7 +399,8 @@ def _report(d, how, tied, **more_details):
     for_whom, alike = _note_of_classes(table, per_query, classes=texts, how=how)
     notes = _notes(table, len(use), how) + for_whom + notes + assumed
     queries = [Path(p).name for p in d['paths']]
-    return Report(queries, per_query, table, notes=notes, **d, cluster=how['cluster'],
+    kept = {name: how[name] for name in _KEPT}
+    return Report(queries, per_query, table, notes=notes, **d, **kept,
                   intraclass_correlation=alike, **more_details)
 
 # %% ../nbs/04a_evaluate.ipynb #9edf8f39
@@ -409,8 +435,11 @@ def evaluate(
     cluster=False,            # the intervals hold for new classes, drawn as a whole
 )->Report:
     "Metrics with intervals; raises where results and truth do not fit."
-    ks, metrics = tuple(ks), tuple(metrics)
+    ks = (ks,) if np.isscalar(ks) else tuple(ks)
+    metrics = tuple(metrics)
     _check_settings(ks, metrics, ci, ap=ap, empty=empty, ties=ties)
+    check_number('seed', seed, 0, 2**63)
+    ks = tuple(int(k) for k in ks)
     if strata and cluster: raise InputError('strata and cluster: choose one of them')
     r = _counting(_read_results(results), ignore, leave_one_out)
     _check_rankings(r, max(ks), bool(ignore or leave_one_out))
@@ -419,11 +448,12 @@ def evaluate(
         raise InputError("ties='mean' needs the scores")
     where = f"'{truth}'" if isinstance(truth, (str, Path)) else 'the truth'
     if isinstance(truth, (str, Path)): truth = _read_truth(truth)
+    _check_truth(truth)
     d, label = _judged(r, truth, where)
     d['total'] = _totals(r, label, truth, where=where, ignore=ignore,
                           leave_one_out=leave_one_out)
     _check_totals(d)
-    how = dict(ks=ks, ap=ap, ci=ci, seed=seed, metrics=metrics, empty=empty,
+    how = dict(ks=ks, ap=ap, ci=ci, seed=seed, metrics=metrics, empty=empty, ties=ties,
                strata=strata, cluster=cluster,
                shared=0 if callable(truth) else _shared_names(r))
     return _report(d, how, d['scores'] if ties == 'mean' else None, label=label)
@@ -510,6 +540,26 @@ def plot(self:Report):
     plt.close(fig)
     return fig
 
+# %% ../nbs/04a_evaluate.ipynb #9d6a2178
+def _check_comparable(a, b):
+    "Raise `InputError` for reports whose values are not of one kind."
+    for name in ('ap', 'ties'):
+        of_a, of_b = a.details[name], b.details[name]
+        if of_a != of_b:
+            raise InputError(f"{name} is '{of_a}' in one report and '{of_b}' in the "
+                             'other: evaluate both alike')
+    if not set(a.per_query) & set(b.per_query):
+        raise InputError('the two reports have no metric in common: evaluate both with '
+                         'the same ks and metrics')
+
+def _order_of(names, others):
+    "Where each of `names` stands among `others`; raises unless they are the same."
+    if names == others: return np.arange(len(names))
+    if sorted(names) != sorted(others) or len(set(names)) < len(names):
+        raise InputError('the two results answer different queries')
+    place = {name: i for i, name in enumerate(others)}
+    return np.array([place[name] for name in names])
+
 # %% ../nbs/04a_evaluate.ipynb #34b656c1
 def compare(
     report_a,    # of one model
@@ -518,10 +568,10 @@ def compare(
     cluster=None,# draw whole classes; None: as for `report_a`
 )->Table:        # differences a - b, with interval and two-sided p
     "Paired bootstrap of the difference; raises where the queries differ."
-    if report_a.queries != report_b.queries:
-        raise InputError('the two results answer different queries')
+    _check_comparable(report_a, report_b)
     if cluster is None: cluster = report_a.details['cluster']
     clusters = [str(c) for c in report_a.details['classes']] if cluster else None
     a, b = report_a.per_query, report_b.per_query
-    differences = {name: a[name] - b[name] for name in a if name in b}
+    same = _order_of(report_a.queries, report_b.queries)
+    differences = {name: a[name] - b[name][same] for name in a if name in b}
     return table_of(differences, seed=seed, p=True, clusters=clusters)

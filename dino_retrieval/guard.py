@@ -11,7 +11,7 @@ import torch
 
 from .files import InputError
 from .metrics import ap_at_k, bootstrap, interval
-from .retrieve import topk
+from .search import topk
 
 # %% ../nbs/02c_guard.ipynb #49e14950
 def has_company(
@@ -39,7 +39,7 @@ def leave_one_out(
     other = ranked != np.arange(n)[:, None]
     other[other.all(1), -1] = False              # k + 1 duplicates rank before the query
     neighbours = ranked[other].reshape(n, k)
-    relevant = labels[neighbours] == labels[:, None]
+    relevant = codes[neighbours] == codes[:, None]
     ap = ap_at_k(relevant, k, counts[codes] - 1)
     return ap[has_company(labels)]
 

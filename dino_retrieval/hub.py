@@ -13,7 +13,7 @@ from pathlib import Path
 import huggingface_hub
 import torch
 
-from .data import FILTERS
+from .batches import FILTERS
 from .files import check_output, write_safely
 
 # %% ../nbs/01c_hub.ipynb #4fc8b72d

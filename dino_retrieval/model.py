@@ -21,7 +21,7 @@ from . import hub
 from .checkpoints import (POOLS, _check_resize, _check_size, _check_stats,
                                         _parts, _quiet, _reason, _short, _whole,
                                         load_checkpoint)
-from .data import FILTERS, EvalView
+from .batches import FILTERS, EvalView
 from .files import InputError, claim_folder, write_folder
 from .hub import MODEL_FILES, write_settings
 

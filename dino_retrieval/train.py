@@ -19,14 +19,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from .cache import CACHE, TokenCache, content_hashes
-from .data import (
-    BadImage, ImageSet, PKSampler, TrainView, TripletDataset, ViewDataset,
-    check_classes, readable, skip_bad)
+from .batches import PKSampler, TrainView, TripletDataset, ViewDataset
+from .data import BadImage, ImageSet, check_classes, readable, skip_bad
 from .files import InputError, check_number
 from .guard import _Watch, has_company, is_significant_gain, leave_one_out
 from .losses import MINERS, mined_loss, triplet_loss
-from .model import pick_dtype
-from .retrieve import embed, progress_bar
+from .precision import pick_dtype
+from .embedding import embed, progress_bar
 from .run import History, open_run
 
 # %% ../nbs/02_train.ipynb #4b784b48
