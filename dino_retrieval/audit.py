@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .data import BadImage, ImageSet, _open, load_or_error
+from .data import BadImage, ImageSet, _open, try_load_image
 from .files import file_sha256, open_file, write_text
 from .report import escaped, html_table, page, thumbnail
 from .embedding import embed
@@ -30,7 +30,7 @@ def _look(path, near=True):
     try:
         content = file_sha256(path)
         if not near: return content, None, None
-        im = load_or_error(path, SIDE)
+        im = try_load_image(path, SIDE)
         if isinstance(im, BadImage): return im
         with open_file(path) as f: size = _open(f).size      # `im` may be a fraction
     except OSError as e: return BadImage(path, e.strerror or str(e))

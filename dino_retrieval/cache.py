@@ -18,7 +18,8 @@ from filelock import Timeout
 from tqdm.auto import tqdm
 
 from .batches import TrainView, seeded
-from .data import BadImage, ImageSet, load_or_error, skip_bad
+from .data import BadImage, ImageSet, try_load_image, skip_bad
+from .fast import trunk, trunk_fingerprint
 from .files import Log, file_sha256, locked, make_folder
 from .embedding import progress_bar
 
@@ -37,11 +38,11 @@ def content_hashes(
     with ThreadPoolExecutor() as ex: return list(ex.map(_content_hash, paths))
 
 # %% ../nbs/02b_cache.ipynb #15fc06a9
-def _equal_batches(prefix, x, n):
-    "The prefix's tokens of `x`, always of `n` views at a time."
+def _equal_batches(to_tokens, x, n):
+    "The trunk's tokens of `x`, always of `n` views at a time."
     blank = x.new_zeros(-len(x) % n, *x.shape[1:])
     parts = torch.cat([x, blank]).split(n)
-    return torch.cat([prefix(part) for part in parts])[:len(x)]
+    return torch.cat([to_tokens(part) for part in parts])[:len(x)]
 
 # %% ../nbs/02b_cache.ipynb #4b4b6798
 def _fixed_views(im, names, model):
@@ -58,7 +59,7 @@ def _read_views(model, batch, executor):
     "Names and views of some images; {content: error} of those that cannot be read."
     shorter = max(model.resize, TrainView(model.size).shorter)
     paths = [path for _, (path, _) in batch]
-    images = list(executor.map(load_or_error, paths, [shorter]*len(paths)))
+    images = list(executor.map(try_load_image, paths, [shorter]*len(paths)))
     keys, views, bad = [], [], {}
     for im, (content, (_, names)) in zip(images, batch):
         if isinstance(im, BadImage): bad[content] = im
@@ -90,7 +91,7 @@ def _check_room(folder, need, progress):
 
 # %% ../nbs/02b_cache.ipynb #6f9fdb06
 class TokenCache(torch.utils.data.Dataset):
-    "Item (i, draw): the prefix's tokens of one of a picture's fixed views, label, i."
+    "Item (i, draw): the trunk's tokens of one of a picture's fixed views, label, i."
     def __init__(self,
         s:ImageSet,      # the pictures
         model,           # an `Embedder`
@@ -103,14 +104,14 @@ class TokenCache(torch.utils.data.Dataset):
         self.seed, self.epoch = seed, 0
         self.views = ['centre']
         if crops: self.views += ['mirror', *map(str, range(crops))]
-        self.folder = Path(folder)/model.prefix_fingerprint(precision)[:16]
+        self.folder = Path(folder)/trunk_fingerprint(model, precision)[:16]
         make_folder(self.folder)
-        prefix = model.prefix(precision)
-        blank = prefix(torch.zeros(1, 3, model.size, model.size, device=model.device))
+        to_tokens = trunk(model, precision)
+        blank = to_tokens(torch.zeros(1, 3, model.size, model.size, device=model.device))
         self.dtype, self.shape = blank.dtype, tuple(blank.shape[1:])
         self.log = Log(self.folder/'tokens.log', blank.nbytes)
         contents = content_hashes(s.paths)
-        bad = self._fill(model, prefix, s.paths, contents, progress)
+        bad = self._fill(model, to_tokens, s.paths, contents, progress)
         errors = [BadImage(path, bad[content].reason) if content in bad else None
                   for path, content in zip(s.paths, contents)]
         self.s = skip_bad(s, errors)
@@ -142,7 +143,7 @@ def _missing(self:TokenCache, paths, contents):
     return missing
 
 @patch
-def _fill(self:TokenCache, model, prefix, paths, contents, progress):
+def _fill(self:TokenCache, model, to_tokens, paths, contents, progress):
     "Compute what is missing and keep it; {content: error} of the pictures without."
     bad = {content: content for content in contents if isinstance(content, BadImage)}
     if not self._missing(paths, contents): return bad
@@ -157,15 +158,15 @@ def _fill(self:TokenCache, model, prefix, paths, contents, progress):
             for batch in chunked(missing.items(), 12):
                 keys, views, errors = _read_views(model, batch, ex)
                 bad.update(errors)
-                if keys: self._keep(model, prefix, keys, views)
+                if keys: self._keep(model, to_tokens, keys, views)
                 bar.update(sum(len(names) for _, (_, names) in batch))
     return bad
 
 @patch
-def _keep(self:TokenCache, model, prefix, keys, views):
+def _keep(self:TokenCache, model, to_tokens, keys, views):
     "Append the tokens of some views to the log."
     n = 4 if model.device.type == 'cpu' else 32
-    tokens = _equal_batches(prefix, model.normalize(torch.stack(views)), n)
+    tokens = _equal_batches(to_tokens, model.normalize(torch.stack(views)), n)
     rows = tokens.cpu().contiguous().flatten(1)
     self.log.append(keys, rows.view(torch.uint8).numpy())
 

@@ -237,7 +237,7 @@ def dino_train(
 ):
     "Fine-tune a backbone on labelled pictures."
     from dino_retrieval.audit import audit
-    from dino_retrieval.data import check_classes, open_data, readable
+    from dino_retrieval.data import check_classes, open_data, drop_unreadable
     from dino_retrieval.run import claim_run
     from dino_retrieval.train import fit
     first = os.environ.get('RANK', '0') == '0'         # of several processes
@@ -245,7 +245,7 @@ def dino_train(
     s = open_data(data)
     if first: claim_run(out, resume, overwrite, [*s.paths, data])
     check_classes(s)
-    s = readable(s)
+    s = drop_unreadable(s)
     train, valid = s.split(val_split, seed)
     if first:
         print(f'{len(train):,} pictures to train on, {len(valid):,} to validate, '

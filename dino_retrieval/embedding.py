@@ -19,6 +19,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .data import BadImage, decode
+from .fast import fast_encoder
 from .files import InputError, check_number, printable
 
 # %% ../nbs/01d_embed.ipynb #560a5f89
@@ -108,7 +109,7 @@ def embed_batches(
     progress=True,    # show a bar
 ):                    # a generator
     "For each batch its vectors (b,d), and for each of them None or why it is not there."
-    encode = model.frozen(precision)
+    encode = fast_encoder(model, precision)
     size = batch_size or (64 if model.device.type == 'cuda' else 32)
     flips = (False, True) if 'hflip' in tta else (False,)
     views = _read_ahead(items, _Views(model, tta), 2*size)

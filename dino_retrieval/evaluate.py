@@ -159,7 +159,8 @@ def _counting(r, ignore, leave_one_out):
         files.append([paths[j] for j in keep])
         if r['scores'] is not None: scores.append([r['scores'][i][j] for j in keep])
     found = {at[p] for p in itertools.chain(*sample_files)}
-    return {**r, 'samples': samples, 'files': (query_files, files), 'at': at, 'found': found,
+    return {**r, 'samples': samples, 'files': (query_files, files),
+            'at': at, 'found': found,
             'scores': None if r['scores'] is None else scores}
 
 def _places(queries, samples):
@@ -540,7 +541,7 @@ def plot(self:Report):
     plt.close(fig)
     return fig
 
-# %% ../nbs/04a_evaluate.ipynb #9d6a2178
+# %% ../nbs/04a_evaluate.ipynb #0b762935
 def _check_comparable(a, b):
     "Raise `InputError` for reports whose values are not of one kind."
     for name in ('ap', 'ties'):

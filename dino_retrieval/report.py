@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .data import BadImage, load_or_error
+from .data import BadImage, try_load_image
 from .evaluate import Report
 from .files import printable, write_text
 
@@ -155,7 +155,7 @@ def thumbnail(
     size=160, # of its longer side, pixels
 )->str:
     "A small copy of a picture inside the page; a remark if it cannot be read."
-    im = load_or_error(path, size)
+    im = try_load_image(path, size)
     if isinstance(im, BadImage): return '<div class="gone">not found</div>'
     im.thumbnail((size, size))
     raw = io.BytesIO()

@@ -20,10 +20,12 @@ from tqdm.auto import tqdm
 
 from .cache import CACHE, TokenCache, content_hashes
 from .batches import PKSampler, TrainView, TripletDataset, ViewDataset
-from .data import BadImage, ImageSet, check_classes, readable, skip_bad
+from .data import BadImage, check_classes, drop_unreadable, skip_bad
 from .files import InputError, check_number
-from .guard import _Watch, has_company, is_significant_gain, leave_one_out
-from .losses import MINERS, mined_loss, triplet_loss
+from .fast import tail, trunk
+from .guard import (
+    CollapseMonitor, has_company, is_significant_gain, leave_one_out)
+from .losses import MINERS, batch_triplet_loss, triplet_loss
 from .precision import pick_dtype
 from .embedding import embed, progress_bar
 from .run import History, open_run
@@ -170,13 +172,13 @@ def _images(data):
     "The `ImageSet` behind a `TokenCache`, or the set itself."
     return data.s if isinstance(data, TokenCache) else data
 
-class _Suffix(torch.nn.Module):
+class _Tail(torch.nn.Module):
     "The blocks that train, as the module whose gradients several processes share."
     def __init__(self, model):
         super().__init__()
         self.model = model
 
-    def forward(self, tokens): return self.model.suffix(tokens)
+    def forward(self, tokens): return tail(self.model, tokens)
 
 # %% ../nbs/02_train.ipynb #81110499
 class Trainer:
@@ -197,7 +199,7 @@ class Trainer:
         self.between_steps = True       # False: the weights may hold half an update
         self.kept = None                # weights of the best epoch, by name
         self.frozen_ap = None           # AP@10 of the frozen model
-        self.watch = _Watch(self.recipe.margin, self.recipe.lr)
+        self.watch = CollapseMonitor(self.recipe.margin, self.recipe.lr)
         self.rank, self.world = 0, 1
         if accelerator:
             self.rank = accelerator.process_index
@@ -232,9 +234,9 @@ def _set_forward(self:Trainer, accelerator):
     self.dtype = pick_dtype(self.model.device, precision)
     self.autocast = dict(device_type=kind, dtype=self.dtype,
                          enabled=self.dtype != torch.float32)
-    self.prefix = self.model.prefix(precision)
-    self.suffix = _Suffix(self.model)
-    if accelerator: self.suffix = accelerator.prepare(self.suffix)
+    self.trunk = trunk(self.model, precision)
+    self.tail = _Tail(self.model)
+    if accelerator: self.tail = accelerator.prepare(self.tail)
 
 @patch
 def _set_optimizer(self:Trainer):
@@ -253,7 +255,7 @@ def step(self:Trainer,
 )->tuple:  # loss; fraction of active triplets, None for a loss of one's own
     "One batch: forward, loss, backward, update."
     tokens, labels, ids, triplets = self._on_device(batch)
-    with torch.autocast(**self.autocast): e = self.suffix(tokens)
+    with torch.autocast(**self.autocast): e = self.tail(tokens)
     loss, active = self.compute_loss(e, labels, ids, triplets)
     with _update(self):
         self.watch(loss.item(), e)
@@ -276,7 +278,7 @@ def compute_loss(self:Trainer,
     if self.loss: return self.loss(e, labels), None
     margin = self.recipe.margin
     if triplets is None:
-        return mined_loss(e, labels, self.recipe.mining, margin=margin, ids=ids)
+        return batch_triplet_loss(e, labels, self.recipe.mining, margin=margin, ids=ids)
     anchor, positive, negative = e[triplets.T]
     return triplet_loss(anchor, positive, negative, margin=margin)
 
@@ -287,7 +289,7 @@ def _on_device(self:Trainer, batch):
     *tensors, triplets = batch
     x, labels, ids = [t.to(self.model.device, non_blocking=True) for t in tensors]
     is_pixels = x.dtype == torch.uint8
-    tokens = self.prefix(self.model.normalize(x)) if is_pixels else x
+    tokens = self.trunk(self.model.normalize(x)) if is_pixels else x
     return tokens, labels, ids, triplets
 
 @patch
@@ -358,7 +360,7 @@ def _embed_tokens(self:Trainer, positions):
     parts = []
     for part in DataLoader(tokens, batch_size=256):
         with torch.no_grad(), torch.autocast(**self.autocast):
-            parts.append(self.model.suffix(part.to(self.model.device)))
+            parts.append(tail(self.model, part.to(self.model.device)))
     return torch.cat(parts).float().cpu().numpy()
 
 def _gathered(e, mine):
@@ -421,6 +423,7 @@ def _is_gain(self:Trainer, ap):
 def verdict(self:Trainer)->str:
     "The outcome, in a sentence."
     state = self.state
+    if not state.rows: return 'no epoch is finished yet'
     if self.valid is None: return f'epoch {state.best} is kept, unjudged'
     frozen, best, top = [f"{state.rows[epoch]['map_at_10']:.4f}"
                          for epoch in (0, state.best, state.top)]
@@ -505,7 +508,7 @@ def _digest(s, contents):
 # %% ../nbs/02_train.ipynb #9a0c95f3
 def _read_images(s, with_hashes):
     "The images that can be read; and the sha256 of each, if asked."
-    s = readable(s)
+    s = drop_unreadable(s)
     if not with_hashes: return s, []
     found = content_hashes(s.paths)
     errors = [h if isinstance(h, BadImage) else None for h in found]
@@ -542,7 +545,7 @@ def read_parts(
 )->Parts:
     "Read both parts once."
     _check_train(train, recipe.bs)
-    kept, digests, bad = [], {}, {}
+    parts, digests, bad = {}, {}, {}
     for name, s in (('train', train), ('valid', valid)):
         data, contents = s, []
         if s is not None and cache:
@@ -554,8 +557,8 @@ def read_parts(
         images = _images(data)
         digests[name] = _digest(images, contents)
         if s is not None: bad |= {e.path: e.reason for e in images.bad or ()}
-        kept.append(data)
-    return Parts(*kept, digests, bad)
+        parts[name] = data
+    return Parts(**parts, digests=digests, bad=bad)
 
 # %% ../nbs/02_train.ipynb #ce758056
 def _check_parts(parts, recipe, config, *, max_bad, folder):
@@ -595,7 +598,7 @@ def _check_model(trainer):
     pixels, _, _ = trainer.data[0, 0]
     batch = pixels[None], torch.zeros(1), torch.zeros(1), None
     tokens, *_ = trainer._on_device(batch)
-    with torch.no_grad(), torch.autocast(**trainer.autocast): e = trainer.suffix(tokens)
+    with torch.no_grad(), torch.autocast(**trainer.autocast): e = trainer.tail(tokens)
     if not e.isfinite().all():
         name, precision = trainer.model.backbone.name_or_path, trainer.recipe.precision
         raise InputError(f"the model '{name}' gives vectors that are not finite: its "
@@ -751,7 +754,7 @@ def fit(
     loss=None,        # another loss(embeddings, labels) -> scalar
     workers=None,     # loader processes; None: 0 on a CPU, else up to 8
     precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
-    cache=False,      # keep the prefix's tokens of fixed views on disk; True, or a folder
+    cache=False,      # keep the trunk's tokens of fixed views on disk; True, or a folder
     *,
     schedule='constant',# of the rate: 'constant' or 'cosine'
     save_every=600,   # seconds between checkpoints within an epoch
