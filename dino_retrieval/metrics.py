@@ -9,8 +9,8 @@ __all__ = ['NORMS', 'FEW_UNITS', 'METRICS', 'SETTINGS', 'DIFFICULTIES', 'ap_at_k
            'by_prefix', 'Report', 'evaluate', 'revisited', 'compare']
 
 # %% ../nbs/04_metrics.ipynb #bb05362e
-import itertools, json
-from collections import Counter
+import itertools, json, os
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -251,11 +251,12 @@ def intraclass_correlation(
     classes, # (q,) of the queries
 )->np.ndarray: # (c,); NaN where every class has one query, or there is one class
     "How alike the values of one class are: 1 the same, 0 no more than any others."
+    values = values - values.mean(0)
     sums, sizes = _by_group(values, classes)
     q, g = len(values), len(sizes)
     if not 1 < g < q: return np.full(values.shape[1], np.nan)
     means = sums/sizes[:, None]
-    between = (sizes[:, None]*(means - values.mean(0))**2).sum(0)/(g - 1)
+    between = (sizes[:, None]*means**2).sum(0)/(g - 1)
     within = ((values**2).sum(0) - (sizes[:, None]*means**2).sum(0))/(q - g)
     size = (q - (sizes**2).sum()/q)/(g - 1)          # the classes' mean size, corrected
     spread = between + (size - 1)*within
@@ -478,17 +479,22 @@ def _read_results(results):
 def _counting(r, ignore, leave_one_out):
     "The results with only those hits that count."
     if not (ignore or leave_one_out): return r
-    samples, files, scores = [], [], []
+    samples, files, scores, at = [], [], [], _places(*r['files'])
     for i, (q, row) in enumerate(zip(r['queries'], r['samples'])):
-        itself, paths = r['files'][0][i], r['files'][1][i]
+        itself, paths = at[r['files'][0][i]], r['files'][1][i]
         keep = [j for j, p in enumerate(row)
-                if not (leave_one_out and paths[j] == itself)
+                if not (leave_one_out and at[paths[j]] == itself)
                 and not (ignore and ignore(q, p))]
         samples.append([row[j] for j in keep])
         files.append([paths[j] for j in keep])
         if r['scores'] is not None: scores.append([r['scores'][i][j] for j in keep])
-    return {**r, 'samples': samples, 'files': (r['files'][0], files),
+    return {**r, 'samples': samples, 'files': (r['files'][0], files), 'at': at,
+            'found': {at[p] for p in itertools.chain(*r['files'][1])},
             'scores': None if r['scores'] is None else scores}
+
+def _places(queries, samples):
+    "Each path in full, so that two ways to write it are one."
+    return {p: os.path.abspath(p) for p in {*queries, *itertools.chain(*samples)}}
 
 # %% ../nbs/04_metrics.ipynb #6890a1f2
 def _first_twice(items):
@@ -548,16 +554,28 @@ def _totals(r, label, truth, where, ignore, leave_one_out):
     gallery = r['gallery']
     if gallery is None and callable(truth): return None
     if gallery is None: gallery = _gallery_of_table(r, truth, leave_one_out)
-    of_class, inside, totals = _by_class(gallery, truth, where), set(gallery), []
-    for q in r['queries']:
+    of_class, totals = _by_class(gallery, truth, where), []
+    own = _own(r, gallery) if leave_one_out else {}
+    for q, file in zip(r['queries'], r['files'][0]):
         name = Path(q).name
         mine = of_class.get(str(label[name]), ())
         n = sum(not ignore(q, g) for g in mine) if ignore else len(mine)
-        itself = next((g for g in (q, name) if g in inside), None)
-        if leave_one_out and itself is not None:
-            n -= not (ignore and ignore(q, itself))
+        if file in own: n -= not (ignore and ignore(q, own[file]))
         totals.append(n)
     return np.array(totals)
+
+def _own(r, gallery):
+    "As the gallery writes it, each query that stands in it, by its file."
+    by_path = {os.path.abspath(g): g for g in gallery}
+    count = Counter(gallery)                   # of names, if the gallery lists names
+    namesakes = defaultdict(set)               # paths of the hits of each name
+    for place in r['found']: namesakes[Path(place).name].add(place)
+    own = {}
+    for q, file in zip(r['queries'], r['files'][0]):
+        name, place = Path(q).name, r['at'][file]
+        if place in by_path: own[file] = by_path[place]
+        elif count[name] > len(namesakes[name] - {place}): own[file] = name
+    return own
 
 def _check_totals(d):
     "Raise `InputError` where a query found more than there is."
