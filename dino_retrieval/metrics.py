@@ -638,6 +638,7 @@ def _note_of_classes(table, per_query, classes, how):
     here, there = _half_width(table[name]), _half_width(other)
     if max(here, there) <= 4/3*min(here, there): return [], alike
     why = f'queries of one class are alike (intraclass correlation {alike:.2f})'
+    if alike <= 0: why = f'{g} classes are few'
     if how['cluster']:
         return [f'the intervals hold for new classes, of which these {g} are a sample; '
                 f'{why}, so for more queries of these classes {name} is ±{there:.3f}, '
