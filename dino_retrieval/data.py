@@ -398,16 +398,37 @@ def from_dataset(cls:ImageSet,
     folder, paths, labels = Path(folder), [], []
     make_folder(folder)
     for i, row in enumerate(dataset):
-        path, code = folder/f'{i:08}.png', row[label]
-        if not path.exists(): write_safely(path, _as_picture(row[image], i).save)
-        paths.append(path)
-        code = code.item() if hasattr(code, 'item') else code
-        labels.append(names[code] if names else code)
+        lost = [c for c in (image, label) if c not in row]
+        if lost: raise InputError(f"row {i} of the dataset has no {' or '.join(lost)}")
+        labels.append(_as_label(row[label], names, i))
+        paths.append(folder/f'{i:08}.png')
+        _keep(paths[-1], _as_picture(row[image], i))
+    if not paths: raise InputError('the dataset has no rows')
     return cls._named(paths, labels)
+
+def _as_label(value, names, i):
+    "The class of a row, by its name where the dataset has `names`."
+    if hasattr(value, 'item'): value = value.item()
+    unknown = value is None or value != value or names and not 0 <= value < len(names)
+    if unknown:
+        raise InputError(f'row {i} of the dataset has no label, but {value}: leave such '
+                         'rows out')
+    return names[value] if names else value
+
+def _keep(path, picture):
+    "Write a picture, unless it stands there; raises where another one does."
+    if not path.exists(): return write_safely(path, picture.save)
+    if load_image(path) != _flatten(picture.copy()).convert('RGB'):
+        raise InputError(f"'{path}' holds a picture of another dataset: choose a new "
+                         'folder')
+
+_AS_PNG = {'1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I;16'}      # modes that the format has
 
 def _as_picture(value, i):
     "A cell of a dataset: a picture, or bytes (h,w), (h,w,c) or (c,h,w)."
-    if isinstance(value, Image.Image): return value
+    if isinstance(value, Image.Image):
+        upright = ImageOps.exif_transpose(value)
+        return upright if upright.mode in _AS_PNG else _flatten(upright).convert('RGB')
     x = np.asarray(value)
     if x.ndim == 3 and x.shape[0] in (1, 3, 4) and x.shape[2] not in (1, 3, 4):
         x = x.transpose(1, 2, 0)
@@ -428,13 +449,23 @@ def open_data(
         raise FileNotFoundError(f"there is no dataset '{data}'; check the path")
     if data.is_file(): return ImageSet.from_table(data, split=part)
     if part != 'train': return ImageSet.from_files(data/'test'/part)
-    if (data/'train').is_dir(): return ImageSet.from_folder(data/'train')
+    if (data/'train').is_dir() and not _train_is_a_class(data):
+        return ImageSet.from_folder(data/'train')
     s = ImageSet.from_folder(data)
     _refuse_parts(data, s.classes)
     return s
 
 PARTS = {'train', 'training', 'test', 'testing', 'val', 'valid', 'validation', 'query',
          'queries', 'gallery'}
+
+def _train_is_a_class(data):
+    "Is train a class beside others: pictures in it, no folders, and no part beside it?"
+    if any(f.is_dir() for f in (data/'train').iterdir()): return False
+    beside = [f for f in data.iterdir() if f.is_dir() and f.name.lower() not in PARTS]
+    return any(map(_holds_images, beside)) and _holds_images(data/'train')
+
+def _holds_images(folder):
+    return any(f.suffix.lower() in SUFFIXES for f in folder.iterdir())
 
 def _refuse_parts(data, classes):
     "Raise `InputError` where the class folders are the parts of a dataset."

@@ -946,7 +946,7 @@ def _check_flat(path, said):
                          f'tensors {where}alone{names}, with torch.save')
     plain = torch.Tensor, nn.Parameter
     others = [k for k, v in said.items() if not isinstance(k, str)
-              or type(v) not in plain or v.layout != torch.strided]
+              or type(v) not in plain or v.layout != torch.strided or v.is_meta]
     if others:
         raise InputError(f"'{path}' holds what is no tensor: {_five(others)}; save the "
                          "model's state_dict() alone")

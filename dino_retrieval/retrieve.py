@@ -263,6 +263,7 @@ def topk(
     queries = _vectors(queries, 'queries', alone=True)
     check_k(k, len(gallery))
     check_number('block', block, 1)
+    k, block = int(k), int(block)                # of NumPy's small kinds, too
     if len(queries) == 0: return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
     if queries.shape[1] != gallery.shape[1]:
         raise InputError(f'queries of {queries.shape[1]} dimensions, a gallery of '

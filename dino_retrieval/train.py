@@ -108,7 +108,7 @@ def leave_one_out(
     neighbours = topk(e, e, k + 1)[1]
     other = neighbours != np.arange(n)[:, None]
     other[other.all(1), -1] = False              # only duplicates stand before it
-    rel = labels[neighbours[other].reshape(n, k)] == labels[:, None]
+    rel = codes[neighbours[other].reshape(n, k)] == codes[:, None]
     return ap_at_k(rel, k, counts[codes] - 1)[has_company(labels)]
 
 # %% ../nbs/02_train.ipynb #0bb2252d
