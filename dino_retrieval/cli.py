@@ -380,7 +380,9 @@ def _save_figure(figure, path):
     from dino_retrieval.files import write_safely
     more = {}
     if Path(path).suffix.lower() == '.png': more = dict(metadata={'Software': None})
-    write_safely(path, lambda to: figure.savefig(to, dpi=110, **more))
+    with warnings.catch_warnings():      # of names in a script that the font lacks
+        warnings.filterwarnings('ignore', message='Glyph .* missing')
+        write_safely(path, lambda to: figure.savefig(to, dpi=110, **more))
 
 @command
 def dino_search(
