@@ -1,4 +1,4 @@
-"What a session of work needs in one import: `from dino_retrieval.all import *`."
+"The names that most work needs, in one import: `from dino_retrieval.all import *`."
 from dino_retrieval.audit import Audit, audit
 from dino_retrieval.batches import EvalView, PKSampler, TrainView, TripletDataset
 from dino_retrieval.cache import TokenCache
