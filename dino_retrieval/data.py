@@ -325,7 +325,7 @@ class ImageSet:
         self.paths = [p if isinstance(p, Path) else Path(p) for p in paths]
         self.classes = list(classes)
         self.labels = None if labels is None else np.asarray(labels, dtype=np.int64)
-        self.bad = None      # errors of the pictures that `readable` took out
+        self.bad = None      # errors of the pictures that `drop_unreadable` took out
         self.unread = []     # errors of the folders that could not be read
 
     def __len__(self): return len(self.paths)

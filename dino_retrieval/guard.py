@@ -61,7 +61,7 @@ def spread_and_rank(
 
 # %% ../nbs/02c_guard.ipynb #5e4ba628
 class CollapseMonitor:
-    "Raises `Collapse` on a NaN or infinity, or after `n` collapsed batches in a row."
+    "Raises `CollapseError` for NaN or infinity, or `n` collapsed batches in a row."
     def __init__(self,
         margin, # of the triplet loss, for the message
         lr,     # learning rate, for the message
@@ -94,10 +94,9 @@ class CollapseMonitor:
             if not weight.isfinite().all(): self.fail('the weights are no longer finite')
 
     def fail(self, what):
-        "Raise `Collapse` with what was seen and what to change."
-        raise CollapseError(
-            f'{what}: lower lr (now {self.lr:g}), mine semihard before hard, '
-                       'or take a larger batch')
+        "Raise `CollapseError` with what was seen and what to change."
+        raise CollapseError(f'{what}: lower lr (now {self.lr:g}), mine semihard before '
+                            'hard, or take a larger batch')
 
 # %% ../nbs/02c_guard.ipynb #4905dd61
 FEW_CLASSES = 6
