@@ -2,18 +2,23 @@
 import json
 from pathlib import Path
 
-root = Path(__file__).parent.parent
-cells = json.loads((root/'nbs/index.ipynb').read_text(encoding='utf-8'))['cells']
-out = ['<!-- Written by .ci/readme.py from nbs/index.ipynb: edit that. -->']
-for c in cells:
-    text = ''.join(c['source'])
-    lines = text.split('\n')
-    flags = {l[2:].strip() for l in lines if l.startswith('#|')}
-    if 'hide' in flags: continue
-    if c['cell_type'] == 'markdown': out.append(text.replace('](demo.png)', '](nbs/demo.png)')); continue
-    code = '\n'.join(l for l in lines if not l.startswith('#|')).strip()
-    if 'echo: false' not in flags: out.append(f'```python\n{code}\n```')
-    for o in c['outputs']:
-        said = ''.join(o.get('text') or o.get('data', {}).get('text/plain', [])).rstrip()
-        if said: out.append(f'```\n{said}\n```')
-(root/'README.md').write_text('\n\n'.join(out) + '\n', encoding='utf-8')
+ROOT = Path(__file__).parent.parent
+
+def text_of(cell):
+    "A cell as Markdown: prose as it stands, code and what it printed in fences."
+    source = ''.join(cell['source'])
+    if cell['cell_type'] == 'markdown': return [source.replace('](demo.png)', '](nbs/demo.png)')]
+    flags = [line for line in source.split('\n') if line.startswith('#|')]
+    code = '\n'.join(line for line in source.split('\n') if not line.startswith('#|')).strip()
+    parts = [] if '#| echo: false' in flags else [f'```python\n{code}\n```']
+    for output in cell['outputs']:
+        printed = output.get('text') or output.get('data', {}).get('text/plain', [])
+        printed = ''.join(printed).rstrip()
+        if printed: parts.append(f'```\n{printed}\n```')
+    return parts
+
+cells = json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8'))['cells']
+parts = ['<!-- Written by .ci/readme.py from nbs/index.ipynb: edit that. -->']
+for cell in cells:
+    if '#| hide' not in ''.join(cell['source']).split('\n'): parts += text_of(cell)
+(ROOT/'README.md').write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
