@@ -1,19 +1,27 @@
-"Write README.md from nbs/index.ipynb: its prose, its visible code, and its saved text outputs."
-import json
+"Write README.md from nbs/index.ipynb: its prose, its visible code, and its saved outputs."
+import json, re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
+def in_repository(prose):
+    "Links of the page as links of the README, a folder above it; Mermaid as GitHub writes it."
+    prose = re.sub(r'\]\((?!https?:|#)', '](nbs/', prose)
+    return prose.replace('```{mermaid}', '```mermaid')
+
 def text_of(cell):
     "A cell as Markdown: prose as it stands, code and what it printed in fences."
     source = ''.join(cell['source'])
-    if cell['cell_type'] == 'markdown': return [source.replace('](demo.png)', '](nbs/demo.png)')]
+    if cell['cell_type'] == 'markdown': return [in_repository(source)]
     flags = [line for line in source.split('\n') if line.startswith('#|')]
     code = '\n'.join(line for line in source.split('\n') if not line.startswith('#|')).strip()
     parts = [] if '#| echo: false' in flags else [f'```python\n{code}\n```']
     for output in cell['outputs']:
-        printed = output.get('text') or output.get('data', {}).get('text/plain', [])
-        printed = ''.join(printed).rstrip()
+        data = output.get('data', {})
+        if 'text/markdown' in data:
+            parts.append(''.join(data['text/markdown']))
+            continue
+        printed = ''.join(output.get('text') or data.get('text/plain', [])).rstrip()
         if printed: parts.append(f'```\n{printed}\n```')
     return parts
 

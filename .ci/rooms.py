@@ -1,9 +1,9 @@
 """One list of modules: what `_quarto.yml` lists is what there is, and what README and `all.py` name.
 
-Usage: python .ci/rooms.py     (rewrites dino_retrieval/all.py and the list in nbs/index.ipynb)
+Usage: python .ci/rooms.py     (rewrites dino_retrieval/all.py, nbs/api.qmd and the list in nbs/index.ipynb)
 Checks too that the modules' imports make no circle, and that those on plain arrays import no model.
 """
-import ast, graphlib, json, re, sys
+import ast, graphlib, json, re, sys, textwrap
 from pathlib import Path
 import yaml
 
@@ -35,16 +35,21 @@ HEAD = '''"The names that most work needs, in one import: `from dino_retrieval.a
 TAIL = "\n__all__ = [name for name in dir() if name[0] != '_']\n"
 
 def listed():
-    "Notebooks in the order of the site's menu, by section."
+    "Pages in the order of the site's menu, by section; those outside of all sections under ''."
     menu = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))
-    sections = menu['website']['sidebar']['contents']
-    return {s['section']: s['contents'] for s in sections if 'section' in s}
+    found = {'': []}
+    for item in menu['website']['sidebar']['contents']:
+        if 'section' in item: found[item['section']] = item['contents']
+        else: found[''].append(item['href'])
+    return found
 
 def check_menu(sections):
-    on_disk = {p.relative_to(ROOT/'nbs').as_posix() for p in (ROOT/'nbs').rglob('*.ipynb')
-               if '.ipynb_checkpoints' not in p.parts and p.parent.name != 'tests'}
-    in_menu = {name for names in sections.values() for name in names} | {'index.ipynb'}
-    if on_disk != in_menu: sys.exit(f'_quarto.yml lists other notebooks: {sorted(on_disk ^ in_menu)}')
+    in_menu = {name for names in sections.values() for name in names}
+    files = [p for p in (ROOT/'nbs').rglob('*') if p.suffix in ('.ipynb', '.qmd')]
+    on_disk = {p.relative_to(ROOT/'nbs').as_posix() for p in files
+               if not {'.ipynb_checkpoints', 'tests'} & set(p.parts)}
+    if wrong := (on_disk - {'404.qmd'}) ^ in_menu:
+        sys.exit(f'_quarto.yml and the folder nbs differ in {", ".join(sorted(wrong))}')
 
 def head_of(notebook):
     "A notebook's title, its subtitle and the module that it exports to."
@@ -96,23 +101,48 @@ def write_all(modules):
         names = sorted(name for name in NAMES if home[name] == module)
         if not names: continue
         line = f'from dino_retrieval.{module} import {", ".join(names)}'
-        if len(line) > 90: line = line.replace('import ', 'import (\n    ').replace(', ', ',\n    ') + ')'
+        if len(line) > 90:
+            wrapped = textwrap.fill(', '.join(names), 90, initial_indent='    ', subsequent_indent='    ')
+            line = f'from dino_retrieval.{module} import (\n{wrapped})'
         lines.append(line)
     (ROOT/'dino_retrieval/all.py').write_text(HEAD + '\n'.join(lines) + '\n' + TAIL, encoding='utf-8')
 
 def write_list(notebooks):
-    "The table between two marks in nbs/index.ipynb, from the notebooks' own first cells."
-    rows = ['| module | what it is for |', '|---|---|']
+    "The table between two marks in nbs/index.ipynb: each numbered notebook beside its lettered ones."
+    rows = {}
     for notebook in notebooks:
-        title, subtitle, module = head_of(notebook)
-        rows.append(f'| [`{module}`](nbs/{notebook}) {title} | {subtitle} |')
+        floor, lettered = notebook[:2], notebook[2].isalpha()
+        title, _, module = head_of(notebook)
+        link = f'[`{notebook.removesuffix(".ipynb")}`]({notebook}) {title.lower()}'
+        rows.setdefault(floor, ([], []))[lettered].append(link)
+    lines = ['| notebook | stands on |', '|---|---|']
+    lines += [f'| {" · ".join(main)} | {" · ".join(rest)} |' for main, rest in rows.values()]
     path = ROOT/'nbs/index.ipynb'
     index = json.loads(path.read_text(encoding='utf-8'))
-    marks = re.compile('(<!-- modules -->\n).*(\n<!-- end -->)', flags=re.S)
+    marks = re.compile('(<!-- modules -->\n).*(<!-- end -->)', flags=re.S)
     cell, = [c for c in index['cells'] if '<!-- modules -->' in ''.join(c['source'])]
-    text = marks.sub(lambda m: m[1] + '\n'.join(rows) + m[2], ''.join(cell['source']))
+    text = marks.sub(lambda m: m[1] + '\n'.join(lines) + '\n' + m[2], ''.join(cell['source']))
     cell['source'] = text.splitlines(keepends=True)
     path.write_text(json.dumps(index, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+
+def docstrings_of(module):
+    "The first line of what each public function and class of a module says of itself."
+    public = exported_by(module)
+    defined = [node for node in tree_of(module).body
+               if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in public]
+    return {node.name: (ast.get_docstring(node) or '').split('\n')[0] for node in defined}
+
+def write_api(notebooks):
+    "A page of all public names, each with its one line and a link."
+    lines = ['---', 'title: All names', 'description: Every public function and class, by module.',
+             '---', '', '<!-- Written by .ci/rooms.py. -->']
+    for notebook in notebooks:
+        title, _, module = head_of(notebook)
+        lines += ['', f'## [{title}]({notebook})', '', '| name | what it does |', '|---|---|']
+        for name, says in sorted(docstrings_of(module).items(), key=lambda item: item[0].lower()):
+            link = f'[`{module}.{name}`]({notebook}#{name.lower()})'
+            lines.append(f'| {link} | {says.replace("|", chr(92) + "|")} |')
+    (ROOT/'nbs/api.qmd').write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
 def main():
     sections = listed()
@@ -122,5 +152,6 @@ def main():
     check_imports(modules)
     write_all(modules)
     write_list(notebooks)
+    write_api(notebooks)
 
 main()

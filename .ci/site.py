@@ -1,6 +1,7 @@
 """Build the site's pages and check them: opening text, outputs, signatures, links, pictures, alt texts.
 
-Usage: python .ci/site.py     (with Quarto on the PATH it renders, too, and follows the links of the result)
+Usage: python .ci/site.py
+Where Quarto is on the PATH, or else smalldocs, it renders the site into _proc/_docs and follows its links.
 """
 import os, re, shutil, subprocess, sys, tempfile
 from html.parser import HTMLParser
@@ -95,16 +96,32 @@ def crawl(site):
                 yield page, f'a link to no part of a page: {target}'
         for source in links.silent: yield page, f'a picture without alt text: {source}'
 
+def write_llms(pages):
+    "`llms.txt`: the pages in a list, for programs that read documentation."
+    lines = ['# dino_retrieval', '']
+    for page in pages:
+        head = text_of(page)[:800]
+        title = re.search(r'^title: (.*)', head, re.M)
+        says = re.search(r'^description: (.*(?:\n  .*)*)', head, re.M)
+        address = page.relative_to(PAGES).with_suffix('.html')
+        if output := re.search(r'^output-file: (.*)', head, re.M): address = address.with_name(output[1])
+        about = re.sub(r'\s+', ' ', says[1]) if says else ''
+        lines.append(f'- [{title[1]}]({address.as_posix()}): {about}')
+    (SITE/'llms.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+
 def main():
     quarto = shutil.which('quarto')
     process(quarto)
     pages = [p for p in sorted(PAGES.rglob('*')) if p.suffix in ('.ipynb', '.qmd')]
     pages = [p for p in pages if 'tests' not in p.parts]
     found = [f'{p.relative_to(PAGES)}: {fault}' for p in pages for fault in check_page(p)]
-    if quarto:
-        subprocess.run([quarto, 'render'], cwd=PAGES, check=True)
+    renderer = quarto or shutil.which('smalldocs')
+    if renderer:
+        subprocess.run([renderer, 'render'], cwd=PAGES, check=True, capture_output=True)
+        write_llms(pages)
         found += [f'{page.relative_to(SITE)}: {fault}' for page, fault in crawl(SITE)]
-    print(f'{len(pages)} pages, {"rendered and crawled" if quarto else "not rendered: no Quarto"}')
+    made_by = f'rendered by {Path(renderer).name}' if renderer else 'not rendered'
+    print(f'{len(pages)} pages, {made_by}')
     sys.exit('\n'.join(found) or 0)
 
 if __name__ == '__main__': main()
