@@ -49,7 +49,7 @@ def _look_at(paths, near):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(partial(_look, near=near), paths))
 
-# %% ../nbs/06_audit.ipynb #19ea6121
+# %% ../nbs/06_audit.ipynb #95670341
 THIRDS = list(itertools.product((0, .5, 1), repeat=2))
 
 def _nine_crops(side):
@@ -104,7 +104,7 @@ def _candidates(squares, coarse=.78, most=20):
                 found.add((i, j, mirrored))
     return sorted(found)
 
-# %% ../nbs/06_audit.ipynb #6e7ab337
+# %% ../nbs/06_audit.ipynb #b391df76
 def _best_fit(square, target, crops):
     "The best correlation of crops of a square with `target`, and its crop."
     parts = torch.cat([_cut(square[None], crop, 32) for crop in crops])
@@ -189,7 +189,7 @@ class Audit:
         return (f'contaminated: {n} pictures stand in two parts, so an evaluation '
                 'would count copies as hits')
 
-# %% ../nbs/06_audit.ipynb #e55be57f
+# %% ../nbs/06_audit.ipynb #35fc03b9
 @patch
 def __str__(self:Audit):
     parts = ', '.join(f'{name} {n:,}' for name, n in self.parts.items())
@@ -248,7 +248,7 @@ def _sizes_in_words(looks):
     n_long = (long/short > 3).sum()
     return f'{short.min()} to {long.max()} pixels a side, {n_long} longer than 3 : 1'
 
-# %% ../nbs/06_audit.ipynb #17ce5330
+# %% ../nbs/06_audit.ipynb #15b55617
 def _exact_pairs(looks):
     "Each copy with the first of its content; and the positions of all firsts."
     first = {}
@@ -278,7 +278,7 @@ def _alike(model, paths, known, least=.985):
             if i != j and cosine > least and pair not in known: found[pair] = cosine
     return [(i, j, 'alike', cosine) for (i, j), cosine in sorted(found.items())]
 
-# %% ../nbs/06_audit.ipynb #7f17474a
+# %% ../nbs/06_audit.ipynb #fe394de7
 class _Place(NamedTuple):
     "Where an image stands: its part, its path, and its label or None."
     part:str
@@ -353,7 +353,7 @@ def dedup(
     copies = {good[j] for _, j, *_ in _pairs(looks, near)}
     return images.subset([i for i in good if i not in copies])
 
-# %% ../nbs/06_audit.ipynb #0769b99d
+# %% ../nbs/06_audit.ipynb #c1e2013c
 def _with_name(path): return f'{thumbnail(path)}<small>{escaped(path)}</small>'
 
 def _pair_cells(row):
