@@ -8,6 +8,7 @@ __all__ = ['METRICS', 'DIFFICULTIES', 'by_prefix', 'Report', 'evaluate', 'revisi
 # %% ../nbs/04a_evaluate.ipynb #00d039c3
 import html, itertools, json, os
 from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from .metrics import (
 
 # %% ../nbs/04a_evaluate.ipynb #53f77923
 def by_prefix(
-    name,  # file name, such as 12_Apple_003.jpg
+    name:str,  # file name, such as 12_Apple_003.jpg
 )->int:
     "The class number before the first underscore; raises `InputError` without one."
     head, sep, _ = name.partition('_')
@@ -32,7 +33,25 @@ def by_prefix(
     return int(head)
 
 # %% ../nbs/04a_evaluate.ipynb #f60890c8
+def _is_label(value):
+    "None, NaN and blanks are not labels."
+    return value is not None and value == value and bool(str(value).strip())
+
+def _labels(names, truth, what='the truth'):
+    "{name: label}; raises `InputError` for names without a label."
+    label, lost = {}, []
+    for name in names:
+        label[name] = truth(name) if callable(truth) else truth.get(name)
+        if not _is_label(label[name]): lost.append(name)
+    if lost:
+        more = f' and {len(lost) - 5} more' if len(lost) > 5 else ''
+        first = ', '.join(sorted(lost)[:5])
+        raise InputError(f'{what} has no label for {first}{more}')
+    return label
+
+# %% ../nbs/04a_evaluate.ipynb #fbb3b47e
 def _read_truth(path):
+    "{file: label} of a CSV."
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no truth table '{path}'; check the path")
     truth = {}
@@ -43,20 +62,12 @@ def _read_truth(path):
                              f'{label} in a row above')
     return truth
 
-def _check_truth(truth):
-    if not (callable(truth) or hasattr(truth, 'get')):
-        kind = type(truth).__name__
-        raise InputError(f'the truth is a {kind}: give a rule, a dict or a CSV')
-
-def _is_label(value): return value is not None and value == value and str(value).strip()
-
-def _label(names, truth, what='the truth'):
-    "Labels of file names; all that are missing are told at once."
-    if callable(truth): truth = {n: truth(n) for n in names}
-    lost = sorted(n for n in names if not _is_label(truth.get(n)))
-    more = f' and {len(lost) - 5} more' if len(lost) > 5 else ''
-    if lost: raise InputError(f"{what} has no label for {', '.join(lost[:5])}{more}")
-    return {n: truth[n] for n in names}
+def _truth_of(truth):
+    "A rule or a dict; a table is read."
+    if isinstance(truth, (str, Path)): return _read_truth(truth)
+    if callable(truth) or hasattr(truth, 'get'): return truth
+    kind = type(truth).__name__
+    raise InputError(f'the truth is of type {kind}: give a rule, a dict or a CSV')
 
 # %% ../nbs/04a_evaluate.ipynb #9e1500f3
 def _read_json(path):
@@ -82,114 +93,149 @@ def _check_rows(rows, name):
             raise InputError(f'{name}, entry {i}: {says}, all names')
 
 # %% ../nbs/04a_evaluate.ipynb #9765bac3
+def _names(paths):
+    "The file name of each path."
+    return [Path(p).name for p in paths]
+
 def _are_numbers(values):
     return isinstance(values, list) and all(
         isinstance(v, (int, float)) and abs(v) < 1e30 for v in values)
 
-def _fits(more, row):
-    "Does an entry of the scores file belong to this entry of the results?"
-    if not isinstance(more, dict) or not isinstance(more.get('path'), str): return False
-    if not _are_texts(more.get('paths')): return False
-    if not _are_numbers(more.get('scores')): return False
-    if len(more['scores']) != len(more['paths']): return False
-    names = [Path(p).name for p in more['paths']]
-    return Path(more['path']).name == row['filename'] and names == row['samples']
+def _fits(entry, row):
+    "Does an entry of the scores file belong to this row of the results?"
+    if not isinstance(entry, dict) or not isinstance(entry.get('path'), str): return False
+    if not _are_texts(entry.get('paths')): return False
+    if not _are_numbers(entry.get('scores')): return False
+    if len(entry['scores']) != len(entry['paths']): return False
+    if Path(entry['path']).name != row['filename']: return False
+    return _names(entry['paths']) == row['samples']
 
 def _check_scores(more, rows, path):
     "Raise `InputError` unless this is the scores file of these rows."
     says = 'does not belong to the results beside it: delete it, or save both again'
     if not isinstance(more, dict): raise InputError(f"'{path}' {says}")
-    gallery, queries = more.get('gallery'), more.get('queries', [])
+    gallery = more.get('gallery')
     if gallery is not None and not _are_texts(gallery):
         raise InputError(f"'{path}': the gallery must be a list of names")
+    queries = more.get('queries', [])
     if not isinstance(queries, list) or len(queries) not in (0, len(rows)):
         raise InputError(f"'{path}' {says}")
     for i, (entry, row) in enumerate(zip(queries, rows), 1):
         if not _fits(entry, row): raise InputError(f"'{path}', entry {i}, {says}")
 
 # %% ../nbs/04a_evaluate.ipynb #f926046b
+@dataclass
+class _Rankings:
+    "What a search found, or what its files hold: an entry for each query."
+    queries:list       # names or paths
+    samples:list       # lists of names or paths, best first
+    gallery:list       # names or paths of all images; None: unknown
+    scores:list        # lists of cosines; None: unknown
+    query_files:list   # as `queries`, with paths where they are known
+    sample_files:list  # as `samples`, with paths where they are known
+    places:dict=None   # where hits are left out: {file: its absolute path}
+    found:set=None     # and the absolute paths of all hits, left out or not
+
 def _of_search(results):
-    "As `_read_results`, of what `Gallery.search` found."
-    queries = [str(p) for p in results.query_paths]
-    samples = [[str(p) for p in row] for row in results.paths]
+    "The rankings of `Gallery.search`."
+    queries = list(map(str, results.query_paths))
+    samples = [list(map(str, row)) for row in results.paths]
     gallery = getattr(results, 'gallery', None)
-    if gallery is not None: gallery = [str(p) for p in gallery]
-    # a search knows its gallery by path, a results file by name
-    return dict(queries=queries, samples=samples, gallery=gallery,
-                scores=getattr(results, 'scores', None), files=(queries, samples))
+    if gallery is not None: gallery = list(map(str, gallery))
+    return _Rankings(queries, samples, gallery, scores=getattr(results, 'scores', None),
+                     query_files=queries, sample_files=samples)
+
+def _column(rows, name):
+    "One field of each row."
+    return [row[name] for row in rows]
+
+def _of_rows(rows, more):
+    "The rankings of a results file's rows and its scores file, which may be empty."
+    queries, samples = _column(rows, 'filename'), _column(rows, 'samples')
+    r = _Rankings(queries, samples, more.get('gallery'), scores=None,
+                  query_files=queries, sample_files=samples)
+    entries = more.get('queries')
+    if not entries: return r
+    return replace(r, scores=_column(entries, 'scores'),
+                   query_files=_column(entries, 'path'),
+                   sample_files=_column(entries, 'paths'))
+
+# %% ../nbs/04a_evaluate.ipynb #9343eeda
+def _of_file(path):
+    "The rankings of a results file, and of the scores file if one lies beside it."
+    rows = _read_json(path)
+    _check_rows(rows, f"'{path}'")
+    beside = scores_path(path)
+    if not beside.is_file(): return _of_rows(rows, {})
+    more = _read_json(beside)
+    _check_scores(more, rows, beside)
+    return _of_rows(rows, more)
 
 def _read_results(results):
-    "Queries, ranked pictures, gallery, (q,k) scores, and the files of the first two."
+    "The rankings of a search, of its JSON file, or of the file's rows."
     if hasattr(results, 'query_paths'): return _of_search(results)
-    more = {}
-    if isinstance(results, (str, Path)):
-        rows = _read_json(Path(results))
-        _check_rows(rows, f"'{results}'")
-        beside = scores_path(Path(results))
-        if beside.is_file():
-            more = _read_json(beside)
-            _check_scores(more, rows, beside)
-    else:
-        rows = results
-        _check_rows(rows, 'the results')
-    queries = [r['filename'] for r in rows]
-    samples = [r['samples'] for r in rows]
-    files, scores = (queries, samples), None
-    found = more.get('queries')
-    if found:
-        files = [q['path'] for q in found], [q['paths'] for q in found]
-        scores = [q['scores'] for q in found]
-    return dict(queries=queries, samples=samples, gallery=more.get('gallery'),
-                scores=scores, files=files)
+    if isinstance(results, (str, Path)): return _of_file(Path(results))
+    _check_rows(results, 'the results')
+    return _of_rows(results, {})
 
 # %% ../nbs/04a_evaluate.ipynb #07e730a5
-def _counting(r, ignore, leave_one_out):
-    "The results with only those hits that count."
-    if not (ignore or leave_one_out): return r
-    samples, files, scores = [], [], []
-    query_files, sample_files = r['files']
-    at = _places(query_files, sample_files)
-    for i, (q, row) in enumerate(zip(r['queries'], r['samples'])):
-        paths, keep = sample_files[i], []
-        for j, p in enumerate(row):
-            if leave_one_out and at[paths[j]] == at[query_files[i]]: continue
-            if ignore and ignore(q, p): continue
-            keep.append(j)
-        samples.append([row[j] for j in keep])
-        files.append([paths[j] for j in keep])
-        if r['scores'] is not None: scores.append([r['scores'][i][j] for j in keep])
-    found = {at[p] for p in itertools.chain(*sample_files)}
-    return {**r, 'samples': samples, 'files': (query_files, files),
-            'at': at, 'found': found,
-            'scores': None if r['scores'] is None else scores}
+def _at(table, keys):
+    "The entries of a list or a dict at several places."
+    return [table[key] for key in keys]
 
-def _places(queries, samples):
-    "Each path in full, so that two ways to write it are one."
-    return {p: os.path.abspath(p) for p in {*queries, *itertools.chain(*samples)}}
+def _places(r):
+    "The absolute path of each file, since there are several ways to write a path."
+    files = {*r.query_files, *itertools.chain(*r.sample_files)}
+    return {file: os.path.abspath(file) for file in files}
+
+def _counting(r, ignore, leave_one_out):
+    "The rankings with only those hits that count."
+    if not (ignore or leave_one_out): return r
+    places = _places(r)
+    found = {places[file] for file in itertools.chain(*r.sample_files)}
+    fewer = replace(r, samples=[], sample_files=[], places=places, found=found)
+    if r.scores is not None: fewer.scores = []
+    for i, q in enumerate(r.queries):
+        itself = places[r.query_files[i]]
+        keep = []
+        for j, sample in enumerate(r.samples[i]):
+            if leave_one_out and places[r.sample_files[i][j]] == itself: continue
+            if ignore and ignore(q, sample): continue
+            keep.append(j)
+        fewer.samples.append(_at(r.samples[i], keep))
+        fewer.sample_files.append(_at(r.sample_files[i], keep))
+        if r.scores is not None: fewer.scores.append(_at(r.scores[i], keep))
+    return fewer
 
 # %% ../nbs/04a_evaluate.ipynb #6890a1f2
 def _first_twice(items):
+    "The first item that occurs a second time, or None."
     seen = set()
     for item in items:
         if item in seen: return item
         seen.add(item)
+    return None
+
+def _check_lengths(r, k, fewer):
+    "Raise `InputError` for rankings shorter than k."
+    short = [i for i, row in enumerate(r.sample_files) if len(row) < k]
+    if not short: return
+    first = short[0]
+    name, n = Path(r.query_files[first]).name, len(r.sample_files[first])
+    says = f"{len(short)} queries have too few samples, '{name}' only {n}"
+    if fewer:
+        raise InputError(f'{says} that count: retrieve more, or choose ks up to that')
+    raise InputError(f'{says}: choose ks up to that')
 
 def _check_rankings(r, k, fewer):
     "Raise `InputError` for repeated queries or hits, and for rankings shorter than k."
-    queries, samples = r['files']
-    if not queries: raise InputError('there are no queries in the results')
-    if (twice := _first_twice(queries)) is not None:
-        raise InputError(f"'{twice}' is asked twice in the results")
-    short = [(q, len(row)) for q, row in zip(queries, samples) if len(row) < k]
-    if short:
-        first, n = short[0]
-        name = Path(first).name
-        way_out = ('retrieve more, or choose ks up to that' if fewer
-                   else 'choose ks up to that')
-        raise InputError(f"{len(short)} queries have too few samples, '{name}' only {n}"
-                         f"{' that count' if fewer else ''}: {way_out}")
-    for q, row in zip(queries, samples):
-        if (twice := _first_twice(row)) is not None:
+    if not r.query_files: raise InputError('there are no queries in the results')
+    twice = _first_twice(r.query_files)
+    if twice is not None: raise InputError(f"'{twice}' is asked twice in the results")
+    _check_lengths(r, k, fewer)
+    for q, row in zip(r.query_files, r.sample_files):
+        twice = _first_twice(row)
+        if twice is not None:
             raise InputError(f"'{q}' is answered with '{twice}' twice: a ranking names "
                              'each picture once (of one name in two folders, only the '
                              '.scores.json beside the results can tell)')
@@ -197,59 +243,62 @@ def _check_rankings(r, k, fewer):
 # %% ../nbs/04a_evaluate.ipynb #67c1c5e8
 def _check_known(r):
     "Raise `InputError` for a hit that is not in the gallery, where that is listed."
-    if r['gallery'] is None: return
-    gallery = set(r['gallery'])
-    for q, row in zip(r['queries'], r['samples']):
-        foreign = next((p for p in row if p not in gallery), None)
-        if foreign is not None:
-            raise InputError(f"'{q}' is answered with '{foreign}', which is not in the "
+    if r.gallery is None: return
+    gallery = set(r.gallery)
+    for q, row in zip(r.queries, r.samples):
+        for sample in row:
+            if sample in gallery: continue
+            raise InputError(f"'{q}' is answered with '{sample}', which is not in the "
                              'gallery that the results list: retrieve again')
 
 # %% ../nbs/04a_evaluate.ipynb #e8a44615
 def _by_class(gallery, truth, where):
-    "The gallery's pictures of each class."
-    names = [Path(g).name for g in gallery]
-    label = _label(sorted(set(names)), truth, where)
-    of_class = {}
-    for g, name in zip(gallery, names):
-        of_class.setdefault(str(label[name]), []).append(g)
+    "{label: images of the gallery}, with labels as text."
+    label = _labels(sorted(set(_names(gallery))), truth, where)
+    of_class = defaultdict(list)
+    for image in gallery: of_class[str(label[Path(image).name])].append(image)
     return of_class
 
 def _gallery_of_table(r, truth, leave_one_out):
-    "Names of the gallery's pictures, as far as a truth table tells."
-    queries = {Path(q).name for q in r['queries']}
-    found = {Path(p).name for p in itertools.chain(*r['samples'])}
+    "Names of the gallery's images, as far as a truth table tells."
+    queries = set(_names(r.queries))
+    found = set(_names(set(itertools.chain(*r.samples))))
     if leave_one_out or queries & found: return set(truth)
     return set(truth) - queries
 
+def _own(r, gallery):
+    "{file of a query: the same image, as the gallery writes it}."
+    by_path = {os.path.abspath(image): image for image in gallery}
+    count = Counter(gallery)                   # of names, if the gallery lists names
+    namesakes = defaultdict(set)               # paths of the hits of each name
+    for place in r.found: namesakes[Path(place).name].add(place)
+    own = {}
+    for q, file in zip(r.queries, r.query_files):
+        name, place = Path(q).name, r.places[file]
+        if place in by_path: own[file] = by_path[place]
+        elif count[name] > len(namesakes[name] - {place}): own[file] = name
+    return own
+
+# %% ../nbs/04a_evaluate.ipynb #77ce8233
+def _count(q, images, ignore):
+    "How many of the images count for a query."
+    if not ignore: return len(images)
+    return sum(not ignore(q, image) for image in images)
+
 def _totals(r, label, truth, *, where, ignore, leave_one_out):
-    "Relevant pictures of each query, or None if the gallery is unknown."
-    gallery = r['gallery']
+    "(q,) relevant images of each query, or None if the gallery is unknown."
+    gallery = r.gallery
     if gallery is None and callable(truth): return None
     if gallery is None: gallery = _gallery_of_table(r, truth, leave_one_out)
     of_class = _by_class(gallery, truth, where)
     own = _own(r, gallery) if leave_one_out else {}
     totals = []
-    for q, file in zip(r['queries'], r['files'][0]):
-        name = Path(q).name
-        mine = of_class.get(str(label[name]), ())
-        n = sum(not ignore(q, g) for g in mine) if ignore else len(mine)
-        if file in own: n -= not (ignore and ignore(q, own[file]))
+    for q, file in zip(r.queries, r.query_files):
+        images = of_class.get(str(label[Path(q).name]), [])
+        n = _count(q, images, ignore)
+        if file in own: n -= _count(q, [own[file]], ignore)
         totals.append(n)
     return np.array(totals)
-
-def _own(r, gallery):
-    "As the gallery writes it, each query that stands in it, by its file."
-    by_path = {os.path.abspath(g): g for g in gallery}
-    count = Counter(gallery)                   # of names, if the gallery lists names
-    namesakes = defaultdict(set)               # paths of the hits of each name
-    for place in r['found']: namesakes[Path(place).name].add(place)
-    own = {}
-    for q, file in zip(r['queries'], r['files'][0]):
-        name, place = Path(q).name, r['at'][file]
-        if place in by_path: own[file] = by_path[place]
-        elif count[name] > len(namesakes[name] - {place}): own[file] = name
-    return own
 
 # %% ../nbs/04a_evaluate.ipynb #60f5b422
 def _check_totals(d):
@@ -270,21 +319,29 @@ def _padded(rows, fill):
     for i, row in enumerate(rows): out[i, :len(row)] = row
     return out
 
-def _judged(r, truth, where):
-    "Which hits are relevant, beside all that is known of them; the label of each name."
-    queries, samples = r['queries'], r['samples']
-    name = {p: Path(p).name for p in {*queries, *itertools.chain(*samples)}}
-    label = _label(sorted(set(name.values())), truth, where)
-    texts = sorted({str(c) for c in label.values()})
-    number = {text: i for i, text in enumerate(texts)}
-    code = {p: number[str(label[n])] for p, n in name.items()}
-    classes = np.array([code[q] for q in queries])
-    rel = _padded([[code[p] for p in row] for row in samples], -1) == classes[:, None]
-    scores = r['scores']
+def _class_codes(r, label):
+    "{query or hit: number of its class}."
+    number, code = {}, {}
+    for image in {*r.queries, *itertools.chain(*r.samples)}:
+        text = str(label[Path(image).name])
+        code[image] = number.setdefault(text, len(number))
+    return code
+
+def _labels_of_rankings(r, truth, where):
+    "{name: label} of queries and hits."
+    images = {*r.queries, *itertools.chain(*r.samples)}
+    return _labels(sorted(set(_names(images))), truth, where)
+
+def _judged(r, label):
+    "Which hits are relevant, beside all that is known of them."
+    code = _class_codes(r, label)
+    of_query = np.array(_at(code, r.queries))
+    of_hits = _padded([_at(code, row) for row in r.samples], -1)
+    scores = r.scores
     if scores is not None: scores = _padded(scores, np.nan)       # ties with nothing
-    return dict(paths=queries, classes=[label[name[q]] for q in queries], samples=samples,
-                rel=rel, scores=scores, query_files=r['files'][0],
-                sample_files=r['files'][1]), label
+    return dict(paths=r.queries, classes=_at(label, _names(r.queries)), samples=r.samples,
+                rel=of_hits == of_query[:, None], scores=scores,
+                query_files=r.query_files, sample_files=r.sample_files)
 
 # %% ../nbs/04a_evaluate.ipynb #b00ff1d5
 METRICS = 'mAP', 'P', 'Acc', 'R', 'nDCG', 'MRR'
@@ -301,111 +358,144 @@ def _values(metric, k, d, *, ap, scores):
 
 class Report:
     "One retrieval's metrics: `table`, `per_query` by name, `notes`; prints as a table."
-    def __init__(self, queries, per_query, table, notes, **details):
-        self.queries, self.per_query = queries, per_query
-        self.table, self.notes, self.details = table, notes, details
+    def __init__(self,
+        queries:list,    # file names
+        per_query:dict,  # {'metric@k': (q,) values}
+        table:Table,     # means and intervals
+        notes:list,      # lines below the table
+        **details,       # rankings, labels and settings
+    ):
+        self.queries = queries
+        self.per_query = per_query
+        self.table = table
+        self.notes = notes
+        self.details = details
 
     def __str__(self): return '\n'.join([str(self.table), *self.notes])
     __repr__ = __str__
-
-# %% ../nbs/04a_evaluate.ipynb #bd889749
-def _shared_names(r):
-    "How many names stand for several pictures, as far as their paths are known."
-    shared = set()
-    for paths in ({*r['files'][0], *itertools.chain(*r['files'][1])}, r['gallery'] or ()):
-        counts = Counter(Path(f).name for f in paths)
-        shared |= {name for name, n in counts.items() if n > 1}
-    return len(shared)
 
 # %% ../nbs/04a_evaluate.ipynb #af6e5944
 def _half_width(row): return (row['high'] - row['low'])/2
 
 def _notes(table, q, how):
+    "The conventions, and how precise the numbers are."
     notes = [f"{q} queries; AP over {NORMS[how['ap']]}; below each number its "
              f"{how['ci']:.0%} interval"]
-    if any(r['metric'] == 'Acc' for r in table):
+    if 'Acc' in _column(table, 'metric'):
         notes.append('Acc@k is what metric learning calls Recall@k')
     wide = max(map(_half_width, table))
     if wide > .005: notes.append(f'{q} queries fix the numbers to ±{wide:.2f} or better: '
                                  'do not read more decimals than that')
     return notes
 
-def _note_of_classes(table, per_query, *, classes, how):
-    "For whom the intervals hold, in a line; and the intraclass correlation."
-    name = f"{how['metrics'][0]}@{max(how['ks'])}"
-    values = {name: per_query[name]}
-    texts = [str(c) for c in classes]
-    g = len(set(texts))
-    alike = float(intraclass_correlation(values[name][:, None], texts)[0])
-    if how['strata'] or g < 2 or np.isnan(alike): return [], alike
-    clusters = None if how['cluster'] else texts
-    other = table_of(values, how['ci'], how['seed'], clusters=clusters)[name]
-    here, there = _half_width(table[name]), _half_width(other)
-    if max(here, there) <= 4/3*min(here, there): return [], alike
+# %% ../nbs/04a_evaluate.ipynb #2a669f88
+def _main_metric(how): return f"{how['metrics'][0]}@{max(how['ks'])}"
+
+def _other_half_width(values, classes, how):
+    "Half the interval with classes drawn if queries were drawn, and the reverse."
+    clusters = None if how['cluster'] else classes
+    table = table_of({'main@1': values}, how['ci'], how['seed'], clusters=clusters)
+    return _half_width(table[0])
+
+def _notes_on_classes(here, there, alike, *, n, how):
+    "For whom the intervals hold: a line, or none where it hardly matters."
+    if max(here, there) <= 4/3*min(here, there): return []
+    name = _main_metric(how)
     why = f'queries of one class are alike (intraclass correlation {alike:.2f})'
-    if alike <= 0: why = f'{g} classes are few'
+    if alike <= 0: why = f'{n} classes are few'
     if how['cluster']:
-        return [f'the intervals hold for new classes, of which these {g} are a sample; '
+        return [f'the intervals hold for new classes, of which these {n} are a sample; '
                 f'{why}, so for more queries of these classes {name} is ±{there:.3f}, '
-                f'not ±{here:.3f}'], alike
-    return [f'the intervals hold for more queries of these {g} classes; {why}, so for '
+                f'not ±{here:.3f}']
+    return [f'the intervals hold for more queries of these {n} classes; {why}, so for '
             f'new classes {name} is ±{there:.3f}, not ±{here:.3f} (cluster=True, '
-            '--cluster)'], alike
+            '--cluster)']
+
+# %% ../nbs/04a_evaluate.ipynb #bd889749
+def _repeated_names(paths):
+    counts = Counter(_names(paths))
+    return {name for name, n in counts.items() if n > 1}
+
+def _shared_names(r):
+    "How many names stand for several images, as far as their paths are known."
+    files = {*r.query_files, *itertools.chain(*r.sample_files)}
+    return len(_repeated_names(files) | _repeated_names(r.gallery or ()))
+
+def _notes_on_queries(total, how):
+    "Names that are not unique, and queries with nothing to find."
+    notes = []
+    if how['shared']:
+        notes.append(f"{how['shared']} file names stand in several folders; the truth, "
+                     'which knows names only, gives each of them one label')
+    empty = (total == 0).sum()
+    if empty:
+        what = 'count as 0' if how['empty'] == 'zero' else 'are left out'
+        notes.append(f'{empty} queries have no relevant picture in the gallery; '
+                     f'they {what}')
+    return notes
 
 # %% ../nbs/04a_evaluate.ipynb #b2ff598b
-def _assumed_totals(d, how):
-    "Relevant pictures of each query, and a note where they had to be assumed."
-    if d['total'] is not None: return np.asarray(d['total']), []
+def _assumed_totals(n, how):
+    "(n,) relevant images where the gallery is unknown: as many as the largest k."
     if how['ap'] == 'total' or {'R', 'nDCG'} & set(how['metrics']):
         raise InputError("ap='total', R and nDCG need the gallery: keep the .scores.json "
                          'beside the results, or give a truth table that lists it')
-    note = 'the gallery is unknown: k is taken for min(k, relevant)'
-    return np.full(len(d['paths']), max(how['ks'])), [note]*(how['ap'] == 'min')
+    return np.full(n, max(how['ks']))
 
-def _subset(d, use):
-    "The queries `use` of columns that are lists or arrays."
+def _subset(columns, use):
+    "The queries `use` of columns that are lists or arrays, or None."
     some = {}
-    for name, x in d.items():
-        if x is None or isinstance(x, np.ndarray): some[name] = x if x is None else x[use]
-        else: some[name] = [x[i] for i in use]
+    for name, column in columns.items():
+        if column is None: some[name] = None
+        elif isinstance(column, np.ndarray): some[name] = column[use]
+        else: some[name] = _at(column, use)
     return some
 
-_KEPT = 'ap', 'ties', 'cluster'        # a report keeps them
-
 # %% ../nbs/04a_evaluate.ipynb #c04c036c
+def _per_query(d, tied, how):
+    "{'metric@k': (q,) values}."
+    values = {}
+    for metric, k in itertools.product(how['metrics'], how['ks']):
+        values[f'{metric}@{k}'] = _values(metric, k, d, ap=how['ap'], scores=tied)
+    return values
+
+def _notes_on_generality(table, values, alike, *, classes, how):
+    "`_notes_on_classes` of a report, where there is anything to say."
+    if how['strata'] or np.isnan(alike): return []
+    here = _half_width(table[_main_metric(how)])
+    there = _other_half_width(values, classes, how)
+    return _notes_on_classes(here, there, alike, n=len(set(classes)), how=how)
+
 def _report(d, how, tied, **more_details):
     "A `Report` of rankings, after the choice of queries that count."
-    notes = []
-    if how['shared']:
-        notes = [f"{how['shared']} file names stand in several folders; the truth, which "
-                 'knows names only, gives each of them one label']
-    total, assumed = _assumed_totals(d, how)
-    nothing = total == 0
-    if nothing.any():
-        what = 'count as 0' if how['empty'] == 'zero' else 'are left out'
-        notes.append(f'{nothing.sum()} queries have no relevant picture in the gallery; '
-                     f'they {what}')
-    use = np.flatnonzero(~nothing | (how['empty'] == 'zero'))
+    assumed = d['total'] is None
+    total = _assumed_totals(len(d['paths']), how) if assumed else np.asarray(d['total'])
+    use = np.flatnonzero((total != 0) | (how['empty'] == 'zero'))
     if not len(use): raise InputError('no query has a relevant picture in the gallery')
     d = _subset({**d, 'total': total, 'tied': tied}, use)
     tied = d.pop('tied')
-    per_query = {}
-    for metric, k in itertools.product(how['metrics'], how['ks']):
-        per_query[f'{metric}@{k}'] = _values(metric, k, d, ap=how['ap'],
-                                               scores=tied)
-    texts = [str(c) for c in d['classes']]
+    per_query = _per_query(d, tied, how)
+    classes = list(map(str, d['classes']))
     table = table_of(per_query, how['ci'], how['seed'],
-                     strata=texts if how['strata'] else None,
-                     clusters=texts if how['cluster'] else None)
-    for_whom, alike = _note_of_classes(table, per_query, classes=texts, how=how)
-    notes = _notes(table, len(use), how) + for_whom + notes + assumed
-    queries = [Path(p).name for p in d['paths']]
-    kept = {name: how[name] for name in _KEPT}
-    return Report(queries, per_query, table, notes=notes, **d, **kept,
+                     strata=classes if how['strata'] else None,
+                     clusters=classes if how['cluster'] else None)
+    main = per_query[_main_metric(how)]
+    alike = float(intraclass_correlation(main[:, None], classes)[0])
+    notes = _notes(table, len(use), how)
+    notes += _notes_on_generality(table, main, alike, classes=classes, how=how)
+    notes += _notes_on_queries(total, how)
+    if assumed and how['ap'] == 'min':
+        notes.append('the gallery is unknown: k is taken for min(k, relevant)')
+    return Report(_names(d['paths']), per_query, table, notes=notes, **d,
+                  ap=how['ap'], ties=how['ties'], cluster=how['cluster'],
                   intraclass_correlation=alike, **more_details)
 
 # %% ../nbs/04a_evaluate.ipynb #9edf8f39
-def _check_settings(ks, metrics, ci, **chosen):
+def _check_choice(name, value, known):
+    if value not in known:
+        raise InputError(f"{name}='{value}': choose {', '.join(known)}")
+
+def _check_settings(ks, metrics, ci, *, ap, empty, ties):
     "Raise `InputError` for a setting that makes no sense."
     if not ks: raise InputError('ks is empty: name a rank')
     for k in ks:
@@ -413,46 +503,45 @@ def _check_settings(ks, metrics, ci, **chosen):
         if k != int(k): raise InputError(f'ks={k}: choose whole numbers')
     if not metrics: raise InputError(f"metrics is empty: choose {', '.join(METRICS)}")
     check_number('ci', ci, least=.01, most=.999)
-    choices = dict(ap=NORMS, empty=('zero', 'drop'), ties=('order', 'mean'))
-    for name, value in (*chosen.items(), *(('metrics', m) for m in metrics)):
-        if value not in choices.get(name, METRICS):
-            known = ', '.join(choices.get(name, METRICS))
-            raise InputError(f"{name}='{value}': choose {known}")
+    _check_choice('ap', ap, NORMS)
+    _check_choice('empty', empty, ('zero', 'drop'))
+    _check_choice('ties', ties, ('order', 'mean'))
+    for metric in metrics: _check_choice('metrics', metric, METRICS)
 
 # %% ../nbs/04a_evaluate.ipynb #bb16421b
 def evaluate(
     results,                  # `Results`, the JSON file of one, or its rows
     truth=by_prefix,          # a rule name -> label, a dict, or a CSV with file,label
-    ks=(1, 2, 3, 4, 5, 7, 10),# ranks to report
-    ap='min',                 # convention of AP@k: 'min', 'hits' or 'total'
-    ci=.95,                   # mass of the interval
-    seed=0,                   # of the bootstrap
-    metrics=('mAP', 'P', 'Acc'), # of `METRICS`
-    ignore=None,              # (query, picture) -> bool: pictures that must not count
-    leave_one_out=False,      # the query itself must not count
-    empty='zero',             # queries with nothing relevant: count as 'zero', or 'drop'
-    ties='order',             # 'order': as ranked; 'mean' over orders of equal scores
-    strata=False,             # the intervals hold for these classes in their proportions
-    cluster=False,            # the intervals hold for new classes, drawn as a whole
+    ks:tuple=(1, 2, 3, 4, 5, 7, 10),  # ranks to report
+    ap:str='min',             # convention of AP@k: 'min', 'hits' or 'total'
+    ci:float=.95,             # mass of the interval
+    seed:int=0,               # of the bootstrap
+    metrics:tuple=('mAP', 'P', 'Acc'),# of mAP, P, Acc, R, nDCG and MRR
+    ignore=None,              # (query, image) -> bool: images that must not count
+    leave_one_out:bool=False, # the query itself must not count
+    empty:str='zero',         # queries with nothing relevant: count as 'zero', or 'drop'
+    ties:str='order',         # 'order': as ranked; 'mean' over orders of equal scores
+    strata:bool=False,        # the intervals hold for these classes in their proportions
+    cluster:bool=False,       # the intervals hold for new classes, drawn as a whole
 )->Report:
     "Metrics with intervals; raises where results and truth do not fit."
     ks = (ks,) if np.isscalar(ks) else tuple(ks)
     metrics = tuple(metrics)
     _check_settings(ks, metrics, ci, ap=ap, empty=empty, ties=ties)
-    check_number('seed', seed, 0, 2**63)
-    ks = tuple(int(k) for k in ks)
+    check_number('seed', seed, 0, most=2**63)
+    ks = tuple(map(int, ks))
     if strata and cluster: raise InputError('strata and cluster: choose one of them')
     r = _counting(_read_results(results), ignore, leave_one_out)
-    _check_rankings(r, max(ks), bool(ignore or leave_one_out))
+    _check_rankings(r, max(ks), fewer=bool(ignore or leave_one_out))
     _check_known(r)
-    if ties == 'mean' and r['scores'] is None:
+    if ties == 'mean' and r.scores is None:
         raise InputError("ties='mean' needs the scores")
     where = f"'{truth}'" if isinstance(truth, (str, Path)) else 'the truth'
-    if isinstance(truth, (str, Path)): truth = _read_truth(truth)
-    _check_truth(truth)
-    d, label = _judged(r, truth, where)
+    truth = _truth_of(truth)
+    label = _labels_of_rankings(r, truth, where)
+    d = _judged(r, label)
     d['total'] = _totals(r, label, truth, where=where, ignore=ignore,
-                          leave_one_out=leave_one_out)
+                         leave_one_out=leave_one_out)
     _check_totals(d)
     how = dict(ks=ks, ap=ap, ci=ci, seed=seed, metrics=metrics, empty=empty, ties=ties,
                strata=strata, cluster=cluster,
@@ -465,64 +554,75 @@ DIFFICULTIES = dict(                     # which kinds are relevant, and which a
     medium=(('easy', 'hard'), ('junk',)),
     hard=(('hard',), ('junk', 'easy')))
 
-def _listed(said, kinds): return {name for kind in kinds for name in said.get(kind, ())}
+def _listed(said, kinds):
+    "All names of some kinds."
+    return set(itertools.chain(*(said.get(kind, ()) for kind in kinds)))
 
 def _rank_without_junk(q, names, *, said, difficulty):
-    "A query's ranking less its junk, as (m,) bool."
+    "(m,) bool: a query's ranking without its junk."
     good, bad = DIFFICULTIES[difficulty]
     relevant, junk = _listed(said, good), _listed(said, bad)
     lost = sorted(relevant - set(names))
     if lost:
         raise InputError(f"the ranking of '{q}' lacks {lost[0]}, which the truth calls "
                          'relevant: search with k as large as the gallery')
-    return np.array([name in relevant for name in names if name not in junk], dtype=bool)
+    rel = []
+    for name in names:
+        if name not in junk: rel.append(name in relevant)
+    return np.array(rel, dtype=bool)
+
+# %% ../nbs/04a_evaluate.ipynb #9ef5542b
+def _mean(values): return float(np.mean(values)) if values else float('nan')
 
 def _precision_to_last(rel, k):
+    "Precision at k, or at the last relevant image if that comes earlier."
     k = min(k, int(np.flatnonzero(rel)[-1]) + 1)
     return rel[:k].mean()
 
+def _landmark_scores(rankings, ks):
+    "mAP, precisions at ks, and the number of rankings."
+    scores = dict(mAP=_mean([ap_trapezoid(rel)[0] for rel in rankings]))
+    for k in ks:
+        scores[f'P@{k}'] = _mean([_precision_to_last(rel, k) for rel in rankings])
+    scores['queries'] = len(rankings)
+    return scores
+
 # %% ../nbs/04a_evaluate.ipynb #deddb207
 def revisited(
-    results,      # of a search of the whole gallery, its JSON file, or its rows
-    truth,        # {query: dict(easy=[...], hard=[...], junk=[...])}, all file names
-    ks=(1, 5, 10),# ranks of the precision
-)->dict:          # for easy, medium, hard: mAP, precisions, and the queries that count
+    results,            # of a search of the whole gallery, its JSON file, or its rows
+    truth:dict,         # {query: dict(easy=[...], hard=[...], junk=[...])}, file names
+    ks:tuple=(1, 5, 10),# ranks of the precision
+)->dict:                # for easy, medium, hard: mAP, precisions, and number of queries
     "Score rankings as revisited Oxford and Paris do (Radenović et al. 2018)."
     r = _read_results(results)
-    _check_rankings(r, 1, False)
-    queries = [Path(q).name for q in r['queries']]
-    lost = [q for q in queries if q not in truth]
-    if lost: raise InputError(f"the truth has no entry for '{lost[0]}'")
-    found = [[Path(p).name for p in row] for row in r['samples']]
-    table = {}
-    for difficulty in DIFFICULTIES:
-        rankings = []
-        for q, names in zip(queries, found):
-            rel = _rank_without_junk(q, names, said=truth[q], difficulty=difficulty)
-            if rel.any(): rankings.append(rel)
-        scores = dict(mAP=_mean([ap_trapezoid(rel)[0] for rel in rankings]))
-        for k in ks:
-            scores[f'P@{k}'] = _mean([_precision_to_last(rel, k) for rel in rankings])
-        table[difficulty] = dict(scores, queries=len(rankings))
-    return table
-
-def _mean(values): return float(np.mean(values)) if values else float('nan')
+    _check_rankings(r, 1, fewer=False)
+    rankings = {difficulty: [] for difficulty in DIFFICULTIES}
+    for query, samples in zip(_names(r.queries), r.samples):
+        names = _names(samples)
+        if query not in truth: raise InputError(f"the truth has no entry for '{query}'")
+        for difficulty in DIFFICULTIES:
+            rel = _rank_without_junk(query, names, said=truth[query],
+                                     difficulty=difficulty)
+            if rel.any(): rankings[difficulty].append(rel)
+    return {name: _landmark_scores(some, ks) for name, some in rankings.items()}
 
 # %% ../nbs/04a_evaluate.ipynb #660d4b3b
 @patch
 def _repr_html_(self:Report):
+    table = self.table._repr_html_()
     notes = ''.join(f'<p><small>{html.escape(note)}</small></p>' for note in self.notes)
-    return self.table._repr_html_() + notes
+    return table + notes
 
 # %% ../nbs/04a_evaluate.ipynb #328c2c89
 @patch
 def to_json(self:Report,
-    path,  # JSON file
+    path:str|os.PathLike,  # JSON file
 ):
     "Write the table, the notes and the values of every query."
-    d = dict(table=self.table, notes=self.notes, queries=self.queries,
-             per_query={n: v.tolist() for n, v in self.per_query.items()})
-    write_text(path, json.dumps(d, indent=1) + '\n')
+    per_query = {name: values.tolist() for name, values in self.per_query.items()}
+    found = dict(table=self.table, notes=self.notes, queries=self.queries,
+                 per_query=per_query)
+    write_text(path, json.dumps(found, indent=1) + '\n')
 
 # %% ../nbs/04a_evaluate.ipynb #540e8a1d
 @patch
@@ -530,12 +630,11 @@ def plot(self:Report):
     "Each metric against k, with its interval as a band; a matplotlib figure."
     import matplotlib.pyplot as plt
     fig, ax = plt.subplots(figsize=(6, 3), layout='constrained')
-    for m in dict.fromkeys(r['metric'] for r in self.table):
-        rows = [r for r in self.table if r['metric'] == m]
-        k, v = [r['k'] for r in rows], [r['value'] for r in rows]
-        lo, hi = [r['low'] for r in rows], [r['high'] for r in rows]
-        ax.plot(k, v, marker='.', label=f'{m}@k')
-        ax.fill_between(k, lo, hi, alpha=.15)
+    for metric in dict.fromkeys(_column(self.table, 'metric')):
+        rows = [row for row in self.table if row['metric'] == metric]
+        k = _column(rows, 'k')
+        ax.plot(k, _column(rows, 'value'), marker='.', label=f'{metric}@k')
+        ax.fill_between(k, _column(rows, 'low'), _column(rows, 'high'), alpha=.15)
     ax.set(xlabel='k', ylim=(0, 1.02))
     ax.legend()
     plt.close(fig)
@@ -559,20 +658,22 @@ def _order_of(names, others):
     if sorted(names) != sorted(others) or len(set(names)) < len(names):
         raise InputError('the two results answer different queries')
     place = {name: i for i, name in enumerate(others)}
-    return np.array([place[name] for name in names])
+    return np.array(_at(place, names))
 
 # %% ../nbs/04a_evaluate.ipynb #34b656c1
 def compare(
-    report_a,    # of one model
-    report_b,    # of another, on the same queries
-    seed=0,      # of the bootstrap
-    cluster=None,# draw whole classes; None: as for `report_a`
-)->Table:        # differences a - b, with interval and two-sided p
+    report_a:Report,  # of one model
+    report_b:Report,  # of another, on the same queries
+    seed:int=0,       # of the bootstrap
+    cluster:bool=None,# draw whole classes; None: as for `report_a`
+)->Table:             # differences a - b, with interval and two-sided p
     "Paired bootstrap of the difference; raises where the queries differ."
     _check_comparable(report_a, report_b)
     if cluster is None: cluster = report_a.details['cluster']
-    clusters = [str(c) for c in report_a.details['classes']] if cluster else None
-    a, b = report_a.per_query, report_b.per_query
+    clusters = list(map(str, report_a.details['classes'])) if cluster else None
     same = _order_of(report_a.queries, report_b.queries)
-    differences = {name: a[name] - b[name][same] for name in a if name in b}
+    differences = {}
+    for name, values in report_a.per_query.items():
+        if name in report_b.per_query:
+            differences[name] = values - report_b.per_query[name][same]
     return table_of(differences, seed=seed, p=True, clusters=clusters)
