@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'printable', 'open_file', 'file_sha256', 'token',
            'sync_folder', 'make_folder', 'write_safely', 'write_text', 'scores_path', 'to_json', 'write_folder',
-           'claim_folder', 'check_output', 'inside', 'locked', 'read_table', 'check_rows', 'write_table', 'Log']
+           'claim_folder', 'check_output', 'inside', 'locked', 'check_rows', 'read_table', 'write_table', 'Log']
 
 # %% ../nbs/00b_files.ipynb #2d938609
 import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, time, zlib
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from numbers import Real
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from fastcore.basics import patch
@@ -25,46 +27,48 @@ class InputError(ValueError):
 
 # %% ../nbs/00b_files.ipynb #14b26376
 def check_number(
-    name,        # of the setting, as the user writes it
+    name:str,    # of the setting, as the user writes it
     value,       # what was given
-    least,       # the lowest value allowed
-    most=math.inf, # the highest value allowed
+    least:float, # lowest value allowed
+    most:float=math.inf, # highest value allowed
 ):
-    "Raise `InputError` unless the value lies in the range; NaN does not."
+    "Raise `InputError` unless the value lies in the range; NaN never does."
     if isinstance(value, Real) and least <= value <= most: return
-    says = f'from {least:g} to {most:g}' if most < math.inf else f'of {least:g} or more'
-    raise InputError(f'{name}={value}: choose a number {says}')
+    allowed = f'of {least:g} or more'
+    if most < math.inf: allowed = f'from {least:g} to {most:g}'
+    raise InputError(f'{name}={value}: choose a number {allowed}')
 
 # %% ../nbs/00b_files.ipynb #47541575
 def printable(
-    text, # anything, such as a path
-)->str:   # without control characters and halves of characters
+    text,  # anything, such as a path
+)->str:    # control characters and lone surrogates are escaped
     "The text with every character that is not printable escaped, as in `\\x1b`."
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 # %% ../nbs/00b_files.ipynb #8d3da717
-MAX_BYTES = int(os.environ.get('DINO_MAX_BYTES', 1_000_000_000))   # of one picture file
+MAX_BYTES = int(os.environ.get('DINO_MAX_BYTES', 1_000_000_000))   # of one image file
 
 def open_file(
-    path,     # of a regular file
-    most=None,# bytes it may have; None: DINO_MAX_BYTES
-):            # binary file object
-    "Open for reading; raises `OSError` for a folder, pipe, device, or a giant."
-    most = MAX_BYTES if most is None else most
+    path:str|Path,     # regular file
+    most:int|None=None,# bytes it may have; None: DINO_MAX_BYTES
+)->BinaryIO:
+    "Open for reading; raises `OSError` for a folder, a pipe, a device or a giant."
+    limit = MAX_BYTES if most is None else most
     if not stat.S_ISREG(os.stat(path).st_mode): raise OSError('not a file')
     # it may have become a pipe since: do not wait for its other end
-    f = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)
-                          | getattr(os, 'O_BINARY', 0)), 'rb')
+    flags = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
+    f = os.fdopen(os.open(path, flags), 'rb')
     now = os.fstat(f.fileno())
-    if stat.S_ISREG(now.st_mode) and now.st_size <= most: return f
+    if stat.S_ISREG(now.st_mode) and now.st_size <= limit: return f
     f.close()
-    raise OSError(f'{now.st_size:,} bytes, more than DINO_MAX_BYTES={most:,}'
-                  if stat.S_ISREG(now.st_mode) else 'not a file')
+    if not stat.S_ISREG(now.st_mode): raise OSError('not a file')
+    raise OSError(f'{now.st_size:,} bytes, more than DINO_MAX_BYTES={limit:,}')
 
+# %% ../nbs/00b_files.ipynb #53d095b2
 def file_sha256(
-    path,     # of a regular file
-    most=None,# bytes it may have; None: DINO_MAX_BYTES
-)->str:       # 64 hexadecimal digits
+    path:str|Path,     # regular file
+    most:int|None=None,# bytes it may have; None: DINO_MAX_BYTES
+)->str:                # 64 hexadecimal digits
     "sha256 of a file, read piece by piece; raises `OSError` as `open_file` does."
     with open_file(path, most) as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
@@ -74,7 +78,7 @@ def token()->str: # 8 hexadecimal digits
     return secrets.token_hex(4)
 
 def sync_folder(
-    path, # folder
+    path:str|Path, # folder
 ):
     "Force the names in a folder onto the disk, where the system can."
     try: handle = os.open(path, os.O_RDONLY)
@@ -83,10 +87,11 @@ def sync_folder(
     finally: os.close(handle)
 
 def _sync_file(path):
+    "Force the content of a file onto the disk."
     with open(path, 'rb+') as f: os.fsync(f.fileno())
 
 def make_folder(
-    path, # folder; its parents are made too
+    path:str|Path, # folder; its parents are made too
 ):
     "Make a folder that is still there after a power cut."
     path = Path(path)
@@ -95,6 +100,7 @@ def make_folder(
     path.mkdir(exist_ok=True)
     sync_folder(path.parent)
 
+# %% ../nbs/00b_files.ipynb #98fa51d4
 def _replace(new, path):
     "Put a file into its place; on Windows a reader of the old one is waited for."
     for seconds in (.05, .1, .2, .4):
@@ -102,21 +108,22 @@ def _replace(new, path):
         except PermissionError: time.sleep(seconds)
     os.replace(new, path)
 
+# %% ../nbs/00b_files.ipynb #42cc863b
 @contextmanager
-def _told_plainly(path):
+def _one_line(path):
     "Errors of writing as one `OSError` that names the file and the way out."
     try: yield
     except (OSError, RuntimeError, SafetensorError) as e:
-        why = getattr(e, 'strerror', None) or e
-        raise OSError(f"cannot write '{path}' ({why}); what stood there is intact: make "
-                      'room or get the permission, then go on (training: with --resume)'
-                      ) from e
+        reason = getattr(e, 'strerror', None) or e
+        raise OSError(f"cannot write '{path}' ({reason}); what stood there is intact: "
+                      'make room or get the permission, then go on (training: with '
+                      '--resume)') from e
 
 # %% ../nbs/00b_files.ipynb #11feb76b
 def write_safely(
-    path,    # file
-    write,   # called with the path to write to
-    new=None,# that path, beside the file; None: a random one
+    path:str|Path,       # file
+    write:Callable,      # called with the path to write to
+    new:Path|None=None,  # that path, beside the file; None: a random one
 ):
     "Write a file whole or not at all; raises `OSError`."
     path = Path(path)
@@ -125,7 +132,7 @@ def write_safely(
         if new: raise InputError(f"'{path}' is no file: remove it")
         return write(path)                         # /dev/stdout
     new = new or path.with_name(f'.{token()}{path.suffix}')
-    with _told_plainly(path):
+    with _one_line(path):
         try:
             new.unlink(missing_ok=True)          # left by a kill, or planted as a link
             write(new)
@@ -135,10 +142,11 @@ def write_safely(
         finally: new.unlink(missing_ok=True)
         sync_folder(path.parent)
 
+# %% ../nbs/00b_files.ipynb #9ae6b034
 def write_text(
-    path,     # file
-    text,     # what it is to hold; UTF-8, and names that are no text as they are
-    new=None, # as in `write_safely`
+    path:str|Path,      # file
+    text:str,           # written in UTF-8; names that are not text keep their bytes
+    new:Path|None=None, # as in `write_safely`
 ):
     "Write a text file whole or not at all; raises `OSError`."
     raw = text.encode('utf-8', 'surrogateescape')
@@ -146,7 +154,7 @@ def write_text(
 
 # %% ../nbs/00b_files.ipynb #8d47f878
 def scores_path(
-    path, # of a results file
+    path:str|Path, # results file
 )->Path:
     "The file of the scores beside it."
     path = Path(path)
@@ -156,70 +164,107 @@ def scores_path(
 def to_json(
     what, # dicts, lists, numbers and text
 )->str:
-    "JSON that any reader takes; file names that are no text come back as they were."
+    "JSON that any reader takes; file names that are not text come back as they were."
     text = json.dumps(what, indent=1, ensure_ascii=False) + '\n'
     try: text.encode()
-    except UnicodeEncodeError: text = json.dumps(what, indent=1) + '\n'
+    except UnicodeEncodeError: return json.dumps(what, indent=1) + '\n'
     return text
 
 # %% ../nbs/00b_files.ipynb #26767dd1
-def write_folder(
-    folder,    # made if needed; a link is refused
-    write,     # called with a folder to write to
-    ours=(),   # names, relative, that are removed where `write` does not make them
-    last='model.safetensors', # the file that the others must fit
-    new=None,  # folder to prepare it in, beside it; None: a random name
-):
-    "Bring a folder's files up to date, each in one step; others stay. Raises `OSError`."
-    folder = Path(folder)
-    new = new or folder.with_name(f'.{token()}')
-    with _told_plainly(folder):
-        try:
-            if new.exists(): shutil.rmtree(new)
-            make_folder(new)
-            write(new)
-            made = sorted(p.relative_to(new) for p in new.rglob('*') if p.is_file())
-            for name in made:                    # safetensors hides its file from others
-                (new/name).chmod(0o666 & new.stat().st_mode)
-                _sync_file(new/name)
-            _refuse_links(folder, made)
-            make_folder(folder)
-            _put_in_place(new, folder, made, Path(last))
-            for name in map(Path, ours):
-                if name not in made: (folder/name).unlink(missing_ok=True)
-        finally: shutil.rmtree(new, ignore_errors=True)
-        for sub in {folder, *(folder/name.parent for name in made)}: sync_folder(sub)
-        sync_folder(folder.parent)
+def _prepare(new, write):
+    "Let `write` fill a new folder; returns the relative names of its files."
+    if new.exists(): shutil.rmtree(new)
+    make_folder(new)
+    write(new)
+    files = sorted(p for p in new.rglob('*') if p.is_file())
+    for file in files:
+        file.chmod(0o666 & new.stat().st_mode)   # safetensors hides its file from others
+        _sync_file(file)
+    return [file.relative_to(new) for file in files]
+
+def _folders_of(folder, names):
+    "The folder and its subfolders that hold files of these names."
+    return {folder, *((folder/name).parent for name in names)}
 
 def _refuse_links(folder, names):
-    for place in {folder, *((folder/name).parent for name in names)}:
+    for place in _folders_of(folder, names):
         if place.is_symlink():
             raise InputError(f"'{place}' is a link: remove it, or choose another folder")
 
+# %% ../nbs/00b_files.ipynb #dd8343cc
 def _put_in_place(new, folder, names, last):
-    same = lambda name: ((folder/name).is_file() and name in names
-                         and (folder/name).read_bytes() == (new/name).read_bytes())
-    if not same(Path('config.json')): (folder/last).unlink(missing_ok=True)
+    "Move prepared files into the folder: config.json first, `last` at the end."
     first = Path('config.json')              # by which the folder is known again
-    for name in sorted(names, key=lambda name: (name == last, name != first)):
+    if first not in names or not _is_same(folder/first, new/first):
+        (folder/last).unlink(missing_ok=True)
+    def turn(name): return name == last, name != first
+    for name in sorted(names, key=turn):
         make_folder((folder/name).parent)
         _replace(new/name, folder/name)
         if name == first: sync_folder(folder)    # on the disk before any of the others
 
+def _is_same(old, new):
+    return old.is_file() and old.read_bytes() == new.read_bytes()
+
+# %% ../nbs/00b_files.ipynb #f6f36cea
+def write_folder(
+    folder:str|Path,      # made if needed; a link is refused
+    write:Callable,       # called with a folder to write to
+    ours:Iterable[str]=(),# relative names that are removed if `write` does not make them
+    last:str='model.safetensors', # file that the others must fit
+    new:Path|None=None,   # folder to prepare it in, beside it; None: a random name
+):
+    "Bring a folder's files up to date, each in one step; others stay. Raises `OSError`."
+    folder = Path(folder)
+    new = new or folder.with_name(f'.{token()}')
+    with _one_line(folder):
+        try:
+            names = _prepare(new, write)
+            _refuse_links(folder, names)
+            make_folder(folder)
+            _put_in_place(new, folder, names, Path(last))
+            for name in map(Path, ours):
+                if name not in names: (folder/name).unlink(missing_ok=True)
+        finally: shutil.rmtree(new, ignore_errors=True)
+        for place in _folders_of(folder, names): sync_folder(place)
+        sync_folder(folder.parent)
+
 # %% ../nbs/00b_files.ipynb #1e7561a4
-LITTER = {'.DS_Store', 'Thumbs.db', 'desktop.ini'}      # of file managers: nobody's
+LITTER = {'.DS_Store', 'Thumbs.db', 'desktop.ini'}      # of file managers
+_HALF_WRITTEN = re.compile('[.][0-9a-f]{8}([.].*)?')    # a name by `token`
+
+def _is_rubbish(path):
+    if path.name in LITTER or _HALF_WRITTEN.fullmatch(path.name): return True
+    return path.name == 'lock' and not path.is_symlink() and path.stat().st_size == 0
 
 def _is_empty(folder):
-    "Is there nothing of anybody's in it? A kill may leave a lock, or a half file."
-    mine = lambda p: (re.fullmatch('[.][0-9a-f]{8}([.].*)?', p.name)
-                      or p.name == 'lock' and not p.is_symlink() and not p.stat().st_size)
-    return all(p.name in LITTER or mine(p) for p in folder.iterdir())
+    "Does the folder hold nothing that anyone could miss?"
+    return all(_is_rubbish(p) for p in folder.iterdir())
 
+# %% ../nbs/00b_files.ipynb #f75fbe97
+def _refuse_inputs(folder, inputs):
+    "Raise `InputError` if a file that is read lies in the folder or below it."
+    output = os.path.join(os.path.realpath(folder), '')
+    for parent in {Path(p).parent for p in inputs}:
+        if os.path.join(os.path.realpath(parent), '').startswith(output):
+            raise InputError(f"'{folder}' holds pictures that are read ('{parent}'): "
+                             'choose another folder for the output')
+
+def _check_parent(path):
+    "Raise if nothing can be made at `path` for lack of a folder or a permission."
+    parent = next(p for p in Path(os.path.abspath(path)).parents if p.exists())
+    if not parent.is_dir():
+        raise InputError(f"'{parent}' is a file, so '{path}' cannot be made: choose "
+                         'another place')
+    if not os.access(parent, os.W_OK):
+        raise PermissionError(f"no permission to make '{path}': choose another folder")
+
+# %% ../nbs/00b_files.ipynb #84d857cc
 def claim_folder(
-    folder,    # output folder, there or not
-    marker,    # name of the file that marks one of ours
-    what,      # what stands in such a folder, with its article
-    inputs=(), # files that must not lie in it
+    folder:str|Path, # output folder, there or not
+    marker:str,      # name of the file that marks a folder of ours
+    what:str,        # what stands in such a folder, with its article: 'a gallery'
+    inputs:Iterable[str|Path]=(), # files that must not lie in it
 ):
     "Raise `InputError` unless we may write into the folder; writes nothing."
     if not str(folder).strip():
@@ -236,49 +281,37 @@ def claim_folder(
     if not (folder/marker).exists() and not _is_empty(folder):
         raise InputError(f"'{folder}' is not empty and is not {what} (it holds no "
                          f'{marker}): choose a new or empty folder')
-    if not os.access(folder, os.W_OK): raise PermissionError(
-        f"no permission to write into '{folder}': choose another folder")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"no permission to write into '{folder}': choose another "
+                              'folder')
 
-def _refuse_inputs(folder, inputs):
-    inside = os.path.join(os.path.realpath(folder), '')
-    for parent in {Path(p).parent for p in inputs}:
-        if os.path.join(os.path.realpath(parent), '').startswith(inside):
-            raise InputError(f"'{folder}' holds pictures that are read ('{parent}'): "
-                             'choose another folder for the output')
-
-def _check_parent(path):
-    "Raise where nothing can be made at `path` for lack of a folder or a permission."
-    parent = next(p for p in Path(os.path.abspath(path)).parents if p.exists())
-    if not parent.is_dir():
-        raise InputError(f"'{parent}' is a file, so '{path}' cannot be made: choose "
-                         'another place')
-    if not os.access(parent, os.W_OK):
-        raise PermissionError(f"no permission to make '{path}': choose another folder")
-
+# %% ../nbs/00b_files.ipynb #ecf2dee0
 def check_output(
-    path, # file to be written later
-    flag, # by which the user named it
+    path:str|Path, # file to be written later
+    flag:str,      # by which the user named it
 ):
-    "Raise `InputError` where a file cannot be written; writes nothing."
+    "Raise `InputError` if a file cannot be written; writes nothing."
     if not str(path).strip(): raise InputError(f'{flag} is empty: name a file')
     path = Path(path)
     if path.is_dir(): raise InputError(f"{flag}: '{path}' is a folder: name a file")
-    if not path.parent.is_dir(): raise InputError(
-        f"{flag}: there is no folder '{path.parent}': make it, or choose another place")
+    if not path.parent.is_dir():
+        raise InputError(f"{flag}: there is no folder '{path.parent}': make it, or "
+                         'choose another place')
     if path.exists() and not path.is_file(): return
-    if not os.access(path.parent, os.W_OK): raise PermissionError(
-        f"{flag}: no permission to write into '{path.parent}': choose another folder")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"{flag}: no permission to write into '{path.parent}': "
+                              'choose another folder')
 
 # %% ../nbs/00b_files.ipynb #d76f6f41
 def inside(
-    folder, # of ours
-    name,   # of a file in it, as a state file gives it
+    folder:str|Path, # of ours
+    name:str,        # of a file in it, as a state file gives it
 )->Path:
     "The path of a file in a folder; raises `InputError` for a name that leads elsewhere."
     plain = isinstance(name, str) and not {'/', '\\', '\0'} & set(name)
     if not plain or name in ('', '.', '..'):
         raise InputError(f"'{folder}' names a file {name!r}, which is no plain file "
-                         'name: do not use what you do not know the origin of')
+                         'name: do not use a folder from an unknown origin')
     path = Path(folder)/name
     try: mode = path.lstat().st_mode
     except OSError: return path                    # there is nothing, or no longer
@@ -288,48 +321,42 @@ def inside(
 
 # %% ../nbs/00b_files.ipynb #497b7e83
 def locked(
-    folder,    # in which the file `lock` is made
-    timeout=0, # seconds to wait for another process; -1: for ever
-):             # a context manager
-    "The folder's lock, which goes with the process that holds it; raises `Timeout`."
+    folder:str|Path, # in which the file `lock` is made
+    timeout:float=0, # seconds to wait for another process; -1: for ever
+)->FileLock:         # a context manager
+    "The folder's lock, which its process releases even when killed; raises `Timeout`."
     return FileLock(inside(folder, 'lock'), timeout=timeout)
 
 # %% ../nbs/00b_files.ipynb #ffa5086a
-LONGEST = 1000    # characters of a label: longer ones are a mistake in the table
-
-def read_table(
-    path,       # CSV file with a head
-    columns=(), # that it must have, filled in every row
-)->list:        # dicts
-    "Rows of a CSV file; raises `InputError` with the row that is wrong."
-    try:
-        with open_file(path) as f: raw = f.read()
-    except OSError as e:
-        why = e.strerror or e
-        raise OSError(f"cannot read the table '{path}': {why}") from e
-    code = 'utf-16' if raw[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig'
-    try: text = raw.decode(code)
+def _decoded(path, raw):
+    "The text of a table in UTF-8 or UTF-16."
+    encoding = 'utf-16' if raw[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig'
+    try: return raw.decode(encoding)
     except UnicodeDecodeError as e:
-        row = raw[:e.start].count(b'\n') + 1
-        raise InputError(f"'{path}' is not in UTF-8 (line {row}): save it as "
+        line = raw[:e.start].count(b'\n') + 1
+        raise InputError(f"'{path}' is not in UTF-8 (line {line}): save it as "
                          "'CSV UTF-8'") from None
+
+def _cells(path, text):
+    "The rows of a CSV text as lists, without empty ones, all as long as the first."
     reader = csv.reader(io.StringIO(text, newline=''), strict=True)
     try: rows = [row for row in reader if row]
-    except csv.Error as e: raise InputError(f"'{path}', line {reader.line_num}: {e}: is "
-                                            'a quotation mark open?') from None
-    head = rows[0] if rows else []
-    for i, row in enumerate(rows[1:], 2):
-        if len(row) != len(head):
+    except csv.Error as e:
+        raise InputError(f"'{path}', line {reader.line_num}: {e}: is a quotation mark "
+                         'open?') from None
+    for i, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
             raise InputError(f"'{path}', row {i}: {len(row)} cells, the head has "
-                             f'{len(head)}')
-    rows = [dict(zip(head, row)) for row in rows[1:]]
-    check_rows(rows, columns, f"'{path}'")
+                             f'{len(rows[0])}')
     return rows
 
+# %% ../nbs/00b_files.ipynb #7b88e432
+LONGEST = 1000    # characters of a label: longer ones are a mistake in the table
+
 def check_rows(
-    rows,    # dicts
-    columns, # that must be there and filled
-    name,    # of the table, as a message should give it
+    rows:list,             # dicts
+    columns:Sequence[str], # that must be there and filled
+    name:str,              # of the table, as a message should give it
 ):
     "Raise `InputError` for a missing column, and for an empty or over-long cell."
     have = set(rows[0]) if rows else set()
@@ -338,22 +365,41 @@ def check_rows(
         there = ', '.join(sorted(map(str, have))) or 'none'
         raise InputError(f"{name}: no column {' or '.join(missing)} among {there}")
     for i, row in enumerate(rows, 2):
-        for c in columns:
-            value = row.get(c)
-            if value is None or value != value or not str(value).strip():
-                raise InputError(f"{name}, row {i}: no {c}")
-            if len(str(value)) > LONGEST:
-                raise InputError(f'{name}, row {i}: {len(str(value)):,} characters of '
-                                 f'{c}, more than {LONGEST:,}')
+        for c in columns: _check_cell(row.get(c), c, where=f'{name}, row {i}')
+
+def _check_cell(value, column, where):
+    "Raise `InputError` for None, NaN, blanks, or too long a text."
+    if value is None or value != value or not str(value).strip():
+        raise InputError(f'{where}: no {column}')
+    if len(str(value)) > LONGEST:
+        raise InputError(f'{where}: {len(str(value)):,} characters of {column}, more '
+                         f'than {LONGEST:,}')
+
+# %% ../nbs/00b_files.ipynb #03e6aa43
+def read_table(
+    path:str|Path,            # CSV file with a head
+    columns:Sequence[str]=(), # that it must have, filled in every row
+)->list:                      # dicts
+    "Rows of a CSV file; raises `InputError` with the row that is wrong."
+    try:
+        with open_file(path) as f: raw = f.read()
+    except OSError as e:
+        raise OSError(f"cannot read the table '{path}': {e.strerror or e}") from e
+    cells = _cells(path, _decoded(path, raw))
+    head = cells[0] if cells else []
+    rows = [dict(zip(head, row)) for row in cells[1:]]
+    check_rows(rows, columns, f"'{path}'")
+    return rows
 
 # %% ../nbs/00b_files.ipynb #39aca106
 def _tame(cell):
+    "The cell, as text where a spreadsheet would run it."
     if isinstance(cell, (int, float)): return cell
     return f"'{cell}" if str(cell).startswith(('=', '+', '-', '@', '\t')) else cell
 
 def write_table(
-    path, # CSV file
-    rows, # of cells; the first is the head
+    path:str|Path, # CSV file
+    rows:Iterable, # of cells; the first row is the head
 ):
     "Write a CSV file whole or not at all, without cells that a spreadsheet would run."
     text = io.StringIO(newline='')
@@ -361,84 +407,108 @@ def write_table(
     write_text(path, text.getvalue())
 
 # %% ../nbs/00b_files.ipynb #462d0426
-def _key(key): return hashlib.sha256(key.encode('utf-8', 'surrogateescape')).digest()
+def _digest(key): return hashlib.sha256(key.encode('utf-8', 'surrogateescape')).digest()
+
+def _record(key, payload):
+    "Digest of the key, payload and checksum, as bytes."
+    body = _digest(key) + payload.tobytes()
+    return body + np.uint32(zlib.crc32(body)).tobytes()
 
 class Log:
     "Payloads of one size by key, in a file that is only appended to."
     def __init__(self,
-        path, # file; need not be there
-        size, # bytes of a payload
+        path:str|Path, # file; need not be there
+        size:int,      # bytes of a payload
     ):
-        self.path, self.size, self.rows, self.checked = Path(path), size, {}, 0
-        self.width = 32 + size + 4          # of a record: key's digest, payload, checksum
+        self.path, self.size = Path(path), size
+        self.width = 32 + size + 4      # bytes of a record: digest, payload, checksum
+        self.rows, self.checked = {}, 0
         self.refresh()
 
     def __len__(self): return len(self.rows)
-    def __contains__(self, key): return _key(key) in self.rows
+    def __contains__(self, key): return _digest(key) in self.rows
 
-    def refresh(self):
-        "Take in what has been appended since; raises `InputError` for a link."
-        inside(self.path.parent, self.path.name)
-        n = self.path.stat().st_size//self.width if self.path.is_file() else 0
-        if n < self.checked: self.rows, self.checked = {}, 0     # another file
-        if not n: self.file = np.empty((0, self.width), np.uint8); return
-        self.file = np.memmap(self.path, np.uint8, 'r', shape=(n, self.width))
-        with ThreadPoolExecutor() as ex:
-            parts = [range(a, min(a + 256, n)) for a in range(self.checked, n, 256)]
-            for part in ex.map(self._sound, parts): self.rows.update(part)
-        self.checked = n
+    def _bytes(self):
+        "Bytes of the file; 0 if it is not there."
+        return self.path.stat().st_size if self.path.is_file() else 0
 
-    def _sound(self, rows):
-        sums = self.file[rows.start:rows.stop, -4:].copy().view('<u4')[:, 0]
-        return [(self.file[i, :32].tobytes(), i) for i, s in zip(rows, sums.tolist())
-                if zlib.crc32(self.file[i, :-4]) == s]
+# %% ../nbs/00b_files.ipynb #b92ef065
+@patch
+def refresh(self:Log):
+    "Take in what has been appended since; raises `InputError` for a link."
+    inside(self.path.parent, self.path.name)
+    n = self._bytes()//self.width
+    if n < self.checked:                         # another file has taken its place
+        self.rows, self.checked = {}, 0
+    if n == 0:
+        self.file = np.empty((0, self.width), np.uint8)
+        return
+    self.file = np.memmap(self.path, np.uint8, 'r', shape=(n, self.width))
+    with ThreadPoolExecutor() as ex:
+        for rows in ex.map(self._valid_rows, range(self.checked, n, 256)):
+            self.rows.update(rows)
+    self.checked = n
 
-# %% ../nbs/00b_files.ipynb #ce300750
+@patch
+def _valid_rows(self:Log, start):
+    "Digest of the key and row of each of 256 records whose checksum is right."
+    records = np.asarray(self.file[start:start + 256])
+    sums = records[:, -4:].copy().view('<u4')[:, 0].tolist()
+    valid = []
+    for i, (record, checksum) in enumerate(zip(records, sums), start):
+        if zlib.crc32(record[:-4]) == checksum: valid.append((record[:32].tobytes(), i))
+    return valid
+
 @patch
 def __getitem__(self:Log, key):
     "The payload of a key, (size,) uint8, mapped from the file."
-    return self.file[self.rows[_key(key)], 32:-4]
+    return self.file[self.rows[_digest(key)], 32:-4]
 
 @patch
 def take(self:Log,
-    keys, # text
-):        # (n,size) uint8
+    keys:Iterable[str], # as they were appended
+)->np.ndarray: # (n,size) uint8
     "The payloads of some keys, copied."
-    return self.file[[self.rows[_key(k)] for k in keys], 32:-4]
+    return self.file[[self.rows[_digest(k)] for k in keys], 32:-4]
 
+# %% ../nbs/00b_files.ipynb #ce300750
 @patch
 def repair(self:Log):
     "Drop the record that a kill cut short; only for the process that holds the lock."
-    # never a whole one, sound or not: a reader may have it mapped, and would die of it
-    size = self.path.stat().st_size if self.path.is_file() else 0
+    # never a whole one, valid or not: a reader may have it mapped, and would die of it
+    size = self._bytes()
     torn = size % self.width
     if not torn: return
     self.file = np.empty((0, self.width), np.uint8)      # Windows cuts no mapped file
     try: os.truncate(self.path, size - torn)
-    except OSError:                                      # a reader has it: fill it up
-        with open(self.path, 'ab') as f:
-            f.write(bytes(self.width - torn)); f.flush(); os.fsync(f.fileno())
+    except OSError: _append(self.path, [bytes(self.width - torn)])   # a reader has it
     self.refresh()
 
+def _append(path, records):
+    "Append to a file and force it onto the disk."
+    with open(path, 'ab') as f:
+        f.writelines(records)
+        f.flush()
+        os.fsync(f.fileno())
+
+# %% ../nbs/00b_files.ipynb #a4cc8d19
 @patch
 def append(self:Log,
-    keys,     # text
-    payloads, # (n,size) uint8, or anything whose rows have that many bytes
+    keys:Iterable[str],
+    payloads:Iterable, # (n,size) uint8, or any array whose rows have that many bytes
 ):
     "Add records and force them onto the disk; only for the process that holds the lock."
-    records = [_key(k) + row.tobytes() for k, row in zip(keys, payloads)]
-    records = [r + np.uint32(zlib.crc32(r)).tobytes() for r in records]
-    if any(len(r) != self.width for r in records):
+    records = [_record(key, payload) for key, payload in zip(keys, payloads)]
+    if any(len(record) != self.width for record in records):
         raise ValueError(f'a payload of this log has {self.size} bytes')
-    before = self.path.stat().st_size if self.path.is_file() else 0
+    is_new = self._bytes() == 0
     try:
         self.repair()
-        with open(self.path, 'ab') as f:
-            f.writelines(records); f.flush(); os.fsync(f.fileno())
+        _append(self.path, records)
     except OSError as e:
         with suppress(OSError): self.repair()            # or else the next append does
         self.refresh()
         raise OSError(f"cannot write '{self.path}' ({e.strerror}); what stood there is "
                       'intact: make room and run it again, it goes on from here') from e
-    if not before: sync_folder(self.path.parent)
+    if is_new: sync_folder(self.path.parent)
     self.refresh()
