@@ -73,6 +73,15 @@ class _FrozenBlock:
         for name, part in b.mlp.named_children():
             if isinstance(part, GELUActivation): setattr(self.mlp, name, _InPlaceGELU())
 
+    def __call__(self, x, cls_only=False):
+        "Tokens (b,t,d) after the block; with `cls_only` (b,1,d), the first alone."
+        q, k, v = self._qkv(self.norm1(x), cls_only)
+        if cls_only: x = x[:, :1]
+        mixed = _attend(q, k, v, self.heads)
+        x = self.out(mixed).add_(x)
+        h = self.norm2(x)
+        return self.mlp(h).add_(x)
+
 # %% ../nbs/01a_fast.ipynb #5b82c991
 @patch
 def _qkv(self:_FrozenBlock, h, cls_only):
@@ -86,16 +95,6 @@ def _qkv(self:_FrozenBlock, h, cls_only):
     q = F.linear(first, w_q, bias_q)
     k, v = F.linear(h, w_kv, bias_kv).chunk(2, -1)
     return q, k, v
-
-@patch
-def __call__(self:_FrozenBlock, x, cls_only=False):
-    "Tokens (b,t,d) after the block; with `cls_only` (b,1,d), the first alone."
-    q, k, v = self._qkv(self.norm1(x), cls_only)
-    if cls_only: x = x[:, :1]
-    mixed = _attend(q, k, v, self.heads)
-    x = self.out(mixed).add_(x)
-    h = self.norm2(x)
-    return self.mlp(h).add_(x)
 
 # %% ../nbs/01a_fast.ipynb #8660c73a
 def _linear(name, h, w, c=None):
@@ -128,10 +127,16 @@ class _SplitBlock(_FrozenBlock):
             self.hidden.append((split_bf16(w1), c1, split_bf16(w2)))
         del self.weight, self.bias, self.out, self.mlp
 
+    def __call__(self, x, cls_only=False):
+        "Tokens (b,t,d) after the block; with `cls_only` (b,1,d), the first alone."
+        x = self._add_attention(x, cls_only)
+        self._add_mlp(x.flatten(0, 1))
+        return x
+
 # %% ../nbs/01a_fast.ipynb #2ad6ea24
 @patch
-def __call__(self:_SplitBlock, x, cls_only=False):
-    "Tokens (b,t,d) after the block; with `cls_only` (b,1,d), the first alone."
+def _add_attention(self:_SplitBlock, x, cls_only):
+    "Add attention's output to tokens (b,t,d); with `cls_only` to the first, copied."
     h = split_bf16(x.flatten(0, 1), self.norm1, name='in')
     k = _linear('hidden', h, self.k).view(x.shape)
     v = _linear('v', h, self.v).view(x.shape)
@@ -143,7 +148,6 @@ def __call__(self:_SplitBlock, x, cls_only=False):
     mixed = _attend(q, k, v, self.heads).flatten(0, 1)
     rows = x.add_(self.bias1).flatten(0, 1)
     bf16x3_gemm_(rows, split_bf16(mixed, name='in'), self.w_out)
-    self._add_mlp(rows)
     return rows.view(x.shape)
 
 @patch
