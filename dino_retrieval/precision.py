@@ -113,10 +113,10 @@ def split_bf16(
     if name: hi, lo = workspace(name, size, torch.bfloat16)
     else: hi, lo = torch.empty(size, dtype=torch.bfloat16)
     rows = 64*torch.get_num_threads()
-    for a, h, l in zip(x.split(rows), hi.split(rows), lo.split(rows)):
-        if f: a = f(a)
-        h.copy_(a)
-        l.copy_(a - h.float())
+    for some, high, low in zip(x.split(rows), hi.split(rows), lo.split(rows)):
+        if f: some = f(some)
+        high.copy_(some)
+        low.copy_(some - high.float())
     return hi, lo
 
 # %% ../nbs/01b_precision.ipynb #77bafa70
