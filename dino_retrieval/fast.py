@@ -19,7 +19,7 @@ from transformers.activations import GELUActivation
 
 from .checkpoints import _parts
 from .files import InputError
-from .model import _digest
+from .model import Embedder, _digest
 from dino_retrieval.precision import (
     bf16x3_gemm_, bf16x3_is_faster, cpu_precision, matmul_precision, pick_dtype,
     split_bf16, workspace)
@@ -27,18 +27,25 @@ from dino_retrieval.precision import (
 # %% ../nbs/01a_fast.ipynb #1dbbd878
 def _linears(module): return [m for m in module.modules() if isinstance(m, nn.Linear)]
 
+def _by_head(x, heads):
+    "(b,t,d) to (b,heads,t,d/heads)."
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
 def _attend(q, k, v, heads):
     "Attention of q (b,s,d) over k, v (b,t,d)."
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    if q.requires_grad and not q.is_cuda:      # the fused kernel's backward is slow there
-        scores = q*q.shape[-1]**-.5 @ k.mT
+    q = _by_head(q, heads)
+    k = _by_head(k, heads)
+    v = _by_head(v, heads)
+    if q.requires_grad and not q.is_cuda:     # the fused kernel's backward is slow there
+        scaled = q*q.shape[-1]**-.5
+        scores = scaled @ k.mT
         y = scores.softmax(-1).to(v.dtype) @ v
     else: y = F.scaled_dot_product_attention(q, k, v)
     return y.transpose(1, 2).flatten(2)
 
 # %% ../nbs/01a_fast.ipynb #c06cd0c4
 class _InPlaceGELU(nn.Module):
-    "Fresh memory for the widest activations costs more than their arithmetic."
+    "GELU that overwrites its input."
     def forward(self, x): return torch.ops.aten.gelu_(x)
 
 def _fold(scale, linear):
@@ -46,6 +53,7 @@ def _fold(scale, linear):
     linear.weight.mul_(scale.lambda1[:, None])
     linear.bias.mul_(scale.lambda1)
 
+# %% ../nbs/01a_fast.ipynb #8a277b21
 class _FrozenBlock:
     "A copy of a transformer block in `dtype`, with fused q, k, v and folded scales."
     def __init__(self, block, heads, dtype):
@@ -54,96 +62,133 @@ class _FrozenBlock:
         _fold(b.layer_scale1, out)
         _fold(b.layer_scale2, _linears(b.mlp)[-1])
         self.heads = heads
-        self.weight = torch.cat([x.weight for x in (q, k, v)]).to(dtype)
+        self.weight = torch.cat([q.weight, k.weight, v.weight]).to(dtype)
         self.bias = None
         if q.bias is not None:
-            self.bias = torch.cat([x.bias for x in (q, k, v)]).to(dtype)
-        self.norm1, self.norm2 = b.norm1.to(dtype), b.norm2.to(dtype)
-        self.out, self.mlp = out.to(dtype), b.mlp.to(dtype)
+            self.bias = torch.cat([q.bias, k.bias, v.bias]).to(dtype)
+        self.norm1 = b.norm1.to(dtype)
+        self.norm2 = b.norm2.to(dtype)
+        self.out = out.to(dtype)
+        self.mlp = b.mlp.to(dtype)
         for name, part in b.mlp.named_children():
             if isinstance(part, GELUActivation): setattr(self.mlp, name, _InPlaceGELU())
 
     def __call__(self, x, cls_only=False):
         "Tokens (b,t,d) after the block; with `cls_only` (b,1,d), the first alone."
-        h, d = self.norm1(x), x.shape[-1]
-        if cls_only:
-            of_q, of_kv = (None, None) if self.bias is None else self.bias.split([d, 2*d])
-            q = F.linear(h[:, :1], self.weight[:d], of_q)
-            k, v = F.linear(h, self.weight[d:], of_kv).chunk(2, -1)
-            x = x[:, :1]
-        else: q, k, v = F.linear(h, self.weight, self.bias).chunk(3, -1)
-        x = self.out(_attend(q, k, v, self.heads)).add_(x)
-        return self.mlp(self.norm2(x)).add_(x)
+        q, k, v = self._qkv(self.norm1(x), cls_only)
+        if cls_only: x = x[:, :1]
+        mixed = _attend(q, k, v, self.heads)
+        x = self.out(mixed).add_(x)
+        h = self.norm2(x)
+        return self.mlp(h).add_(x)
+
+# %% ../nbs/01a_fast.ipynb #5b82c991
+@patch
+def _qkv(self:_FrozenBlock, h, cls_only):
+    "Query, key and value of normalised tokens; with `cls_only` one query an image."
+    if not cls_only: return F.linear(h, self.weight, self.bias).chunk(3, -1)
+    d = h.shape[-1]
+    w_q, w_kv = self.weight.split([d, 2*d])
+    bias_q, bias_kv = None, None
+    if self.bias is not None: bias_q, bias_kv = self.bias.split([d, 2*d])
+    first = h[:, :1]
+    q = F.linear(first, w_q, bias_q)
+    k, v = F.linear(h, w_kv, bias_kv).chunk(2, -1)
+    return q, k, v
 
 # %% ../nbs/01a_fast.ipynb #8660c73a
 def _linear(name, h, w, c=None):
     "Scratch memory of that name with h @ w.T + c, of halves h and w."
-    y = workspace(name, (len(h[0]), len(w[0])))
+    shape = len(h[0]), len(w[0])
+    y = workspace(name, shape)
     if c is not None: y.copy_(c.expand_as(y))
     return bf16x3_gemm_(y, h, w, keep=c is not None)
 
+# %% ../nbs/01a_fast.ipynb #d46a1a88
 class _SplitBlock(_FrozenBlock):
-    "The same in float32, of bfloat16 halves, with a GELU; its input is overwritten."
+    "The same in float32, of bf16 halves, with a GELU; its input is overwritten."
     def __init__(self, block, heads, dtype):
         super().__init__(block, heads, dtype)
         d = self.weight.shape[1]
         c = torch.zeros(3*d) if self.bias is None else self.bias
-        self.q, self.k, self.v = map(split_bf16, self.weight.split(d))
-        # softmax ignores the keys' bias; the values' passes through attention unchanged
+        w_q, w_k, w_v = self.weight.split(d)
+        self.q = split_bf16(w_q)
+        self.k = split_bf16(w_k)
+        self.v = split_bf16(w_v)
         self.bias_q = c[:d]
         self.bias1 = self.out.bias + self.out.weight @ c[2*d:]
         self.w_out = split_bf16(self.out.weight)
         fc1, fc2 = _linears(self.mlp)
         self.bias2 = fc2.bias
-        groups = zip(fc1.weight.split(d), fc1.bias.split(d), fc2.weight.split(d, 1))
-        self.hidden = [(split_bf16(w1), c1, split_bf16(w2)) for w1, c1, w2 in groups]
+        self.hidden = []
+        w2_groups = fc2.weight.split(d, dim=1)
+        groups = zip(fc1.weight.split(d), fc1.bias.split(d), w2_groups)
+        for w1, c1, w2 in groups:
+            self.hidden.append((split_bf16(w1), c1, split_bf16(w2)))
         del self.weight, self.bias, self.out, self.mlp
 
     def __call__(self, x, cls_only=False):
-        b, t, d = x.shape
-        h = split_bf16(x.flatten(0, 1), self.norm1, 'in')
-        # the last block's 'hidden' and 'q' are free, and still in the processor's cache
-        k = _linear('hidden', h, self.k).view(x.shape)
-        v = _linear('v', h, self.v).view(x.shape)
-        if cls_only:
-            h = [half[::t].contiguous() for half in h]
-            x = x[:, :1].contiguous()
-        s = x.shape[1]
-        q = _linear('q', h, self.q, c=self.bias_q).view(b, s, d)
-        a = split_bf16(_attend(q, k, v, self.heads).flatten(0, 1), name='in')
-        x = bf16x3_gemm_(x.add_(self.bias1).flatten(0, 1), a, self.w_out)
-        h = split_bf16(x, self.norm2, 'in')
-        x += self.bias2
-        for w1, c1, w2 in self.hidden:
-            y = _linear('q', h, w1, c=c1)
-            bf16x3_gemm_(x, split_bf16(y, torch.ops.aten.gelu_, 'hidden'), w2)
-        return x.view(b, s, d)
+        "Tokens (b,t,d) after the block; with `cls_only` (b,1,d), the first alone."
+        x = self._add_attention(x, cls_only)
+        self._add_mlp(x.flatten(0, 1))
+        return x
+
+# %% ../nbs/01a_fast.ipynb #2ad6ea24
+@patch
+def _add_attention(self:_SplitBlock, x, cls_only):
+    "Add attention's output to tokens (b,t,d); with `cls_only` to the first, copied."
+    h = split_bf16(x.flatten(0, 1), self.norm1, name='in')
+    k = _linear('hidden', h, self.k).view(x.shape)
+    v = _linear('v', h, self.v).view(x.shape)
+    if cls_only:
+        t = x.shape[1]
+        h = [half[::t].contiguous() for half in h]
+        x = x[:, :1].contiguous()
+    q = _linear('q', h, self.q, c=self.bias_q).view(x.shape)
+    mixed = _attend(q, k, v, self.heads).flatten(0, 1)
+    rows = x.add_(self.bias1).flatten(0, 1)
+    bf16x3_gemm_(rows, split_bf16(mixed, name='in'), self.w_out)
+    return rows.view(x.shape)
+
+@patch
+def _add_mlp(self:_SplitBlock, rows):
+    "Add the MLP's output to rows (n,d), in place."
+    h = split_bf16(rows, self.norm2, name='in')
+    rows += self.bias2
+    for w1, c1, w2 in self.hidden:
+        y = _linear('q', h, w1, c=c1)
+        active = split_bf16(y, torch.ops.aten.gelu_, name='hidden')
+        bf16x3_gemm_(rows, active, w2)
 
 # %% ../nbs/01a_fast.ipynb #ca40df7e
 def _embeddings(model):
     "A copy of the model's embeddings, with positions for its size."
-    b, size = model.backbone, model.size
-    e = copy.deepcopy(b.embeddings)
-    patches = torch.empty(1, 1 + (size//b.config.patch_size)**2, b.config.hidden_size)
-    e.position_embeddings = nn.Parameter(
-        b.embeddings.interpolate_pos_encoding(patches, size, size))
+    size = model.size
+    config = model.backbone.config
+    own = model.backbone.embeddings
+    patches = torch.empty(1, 1 + (size//config.patch_size)**2, config.hidden_size)
+    positions = own.interpolate_pos_encoding(patches, size, size)
+    e = copy.deepcopy(own)
+    e.position_embeddings = nn.Parameter(positions)
     return e.eval()
 
+# %% ../nbs/01a_fast.ipynb #ad924243
 class FastEncoder:
     "A copy of an `Embedder` that cannot learn: the same vectors, several times faster."
     @torch.no_grad()
     def __init__(self,
-        model,      # an `Embedder` on DINOv2, with or without registers
-        dtype,      # torch.dtype of weights and arithmetic
-        depth=None, # blocks to copy; None: all
+        model:Embedder,    # on DINOv2, with or without registers
+        dtype:torch.dtype, # of weights and arithmetic
+        depth:int=None,    # blocks to copy; None: all
     ):
-        self.model, self.dtype = model, dtype
+        self.model = model
+        self.dtype = dtype
         config = model.backbone.config
         blocks, norm = _parts(model.backbone)
         on_cpu = model.device.type == 'cpu'
         self.embeddings = _embeddings(model).to(dtype)
         tokens = self.embeddings.position_embeddings.shape[1] + model.registers
-        self.micro = max(4, 2100//tokens) if on_cpu else 4096      # pictures at a time
+        self.micro = max(4, 2100//tokens) if on_cpu else 4096      # images at a time
         self.matmul = None
         if on_cpu and dtype == torch.float32: self.matmul = cpu_precision()
         gelu = any(isinstance(m, GELUActivation) for m in blocks[0].mlp.children())
@@ -154,24 +199,27 @@ class FastEncoder:
         self.blocks = [kind(block, heads, dtype) for block in blocks[:depth]]
         self.norm = copy.deepcopy(norm).to(dtype)
 
-    def _few_at_a_time(self, pixels, last):
-        size = self.model.size
-        if pixels.shape[-2:] != (size, size):
-            raise InputError(f'this copy was made for {size} pixels a side')
-        out = []
-        with matmul_precision(self.matmul) if self.matmul else nullcontext():
-            for x in pixels.split(self.micro):
-                x = self.embeddings(x.to(self.dtype))
-                for block in self.blocks[:-1]: x = block(x)
-                out.append(last(x))
-        return torch.cat(out)
-
 # %% ../nbs/01a_fast.ipynb #351fb1fe
+@patch
+def _few_at_a_time(self:FastEncoder, pixels, last):
+    "Micro-batches through the copied blocks; `last` is what takes the last one's place."
+    size = self.model.size
+    if pixels.shape[-2:] != (size, size):
+        raise InputError(f'this copy was made for {size} pixels a side')
+    out = []
+    scope = matmul_precision(self.matmul) if self.matmul else nullcontext()
+    with scope:
+        for x in pixels.split(self.micro):
+            x = self.embeddings(x.to(self.dtype))
+            for block in self.blocks[:-1]: x = block(x)
+            out.append(last(x))
+    return torch.cat(out)
+
 @patch
 @torch.no_grad()
 def tokens(self:FastEncoder,
-    pixels, # (b,3,size,size) normalised floats
-):          # (b,t,d)
+    pixels:torch.Tensor, # (b,3,size,size) normalised floats
+)->torch.Tensor:         # (b,t,d)
     "Tokens after the copied blocks."
     last = self.blocks[-1] if self.blocks else nn.Identity()
     return self._few_at_a_time(pixels, last)
@@ -179,8 +227,8 @@ def tokens(self:FastEncoder,
 @patch
 @torch.no_grad()
 def __call__(self:FastEncoder,
-    pixels, # (b,3,size,size) normalised floats
-):          # (b,dim) float32 of unit length
+    pixels:torch.Tensor, # (b,3,size,size) normalised floats
+)->torch.Tensor:         # (b,dim) float32 of unit length
     "The model's vectors."
     cls_only = self.model.pool == 'cls'
     def last(x): return self.model.pooled(self.norm(self.blocks[-1](x, cls_only)))
@@ -190,27 +238,31 @@ def __call__(self:FastEncoder,
 _copying = Lock()     # one for all models: a lock in each could not be copied with it
 
 def fast_encoder(
-    model,            # an `Embedder`
-    precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
-)->Callable:          # (b,3,size,size) normalised floats -> (b,dim) float32, no gradients
+    model:Embedder,       # of any kind
+    precision:str='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
+)->Callable:              # (b,3,size,size) normalised floats -> (b,dim) float32
     "The fast copy; made again when a weight has changed. Other models run as they are."
     dtype = pick_dtype(model.device, precision)
     if not model.is_dinov2: return _plain(model, dtype)
     with _copying: return _current_copy(model, dtype)
 
 def _current_copy(model, dtype):
-    state = dtype, model.device, [(id(p), p._version) for p in model.parameters()]
+    "The model's last copy, if nothing has changed since; else a new one."
+    versions = [(id(p), p._version) for p in model.parameters()]
+    state = dtype, model.device, versions
     # fused optimisers change weights without a trace in `_version`: compare those
     learns = [p.detach() for p in model.parameters() if p.requires_grad]
     old = getattr(model, '_copy', None)
-    if old and old[0] == state and all(map(torch.equal, old[1], learns)): return old[2]
+    if old:
+        then, learnt, copied = old
+        if then == state and all(map(torch.equal, learnt, learns)): return copied
     kept = [p.clone() for p in learns]     # before the copy: a later change will differ
     fresh = FastEncoder(model, dtype)
     model._copy = state, kept, fresh
     return fresh
 
 def _plain(model, dtype):
-    "The model's own forward, under autocast."
+    "The model's own forward pass, under autocast."
     warnings.warn(f'{type(model.backbone).__name__} has no fast path here: '
                   'its plain forward is used')
     mixed = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
@@ -220,38 +272,47 @@ def _plain(model, dtype):
 
 # %% ../nbs/01a_fast.ipynb #0fe7054b
 def trunk(
-    model,            # an `Embedder`
-    precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
-)->Callable:          # (b,3,size,size) normalised floats -> what `tail` takes
+    model:Embedder,       # of any kind
+    precision:str='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
+)->Callable:              # (b,3,size,size) normalised floats -> what `tail` takes
     "A frozen copy of all below the blocks that train; other models: the pixels."
     if not model.is_dinov2: return _same
-    return FastEncoder(model, pick_dtype(model.device, precision), model.depth).tokens
+    dtype = pick_dtype(model.device, precision)
+    return FastEncoder(model, dtype, model.depth).tokens
 
 def _same(pixels): return pixels
 
 # %% ../nbs/01a_fast.ipynb #915cbffb
 def _block(b, x, heads, cls_only):
-    "A block of the model itself, with gradients; its CLS token alone where that is all."
-    q, k, v, o = _linears(b.attention)
+    "A block of the model itself, with gradients; `cls_only`: its CLS token alone."
+    q, k, v, out = _linears(b.attention)
     h = b.norm1(x)
-    # cast once for the three of them, where autocast would do it thrice
-    if torch.is_autocast_enabled(h.device.type):
-        h = h.to(torch.get_autocast_dtype(h.device.type))
+    # cast once for the three of them, where autocast would do it three times
+    kind = h.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        h = h.to(dtype)
     first = h
-    if cls_only: x, first = x[:, :1], h[:, :1]
+    if cls_only:
+        x = x[:, :1]
+        first = h[:, :1]
     scale = b.layer_scale1.lambda1              # on weights it costs less than on tokens
     a = _attend(q(first), k(h), v(h), heads)
-    x = x + b.drop_path(F.linear(a, o.weight*scale[:, None], o.bias*scale))
-    return x + b.drop_path(b.layer_scale2(b.mlp(b.norm2(x))))
+    mixed = F.linear(a, out.weight*scale[:, None], out.bias*scale)
+    x = x + b.drop_path(mixed)
+    hidden = b.mlp(b.norm2(x))
+    return x + b.drop_path(b.layer_scale2(hidden))
 
+# %% ../nbs/01a_fast.ipynb #d0d69860
 def tail(
-    model,  # an `Embedder`
-    tokens, # (b,t,d) from `trunk`
-):          # (b,dim) float32 of unit length
+    model:Embedder,      # of any kind
+    tokens:torch.Tensor, # (b,t,d) from `trunk`
+)->torch.Tensor:         # (b,dim) float32 of unit length
     "The blocks that train, with gradients."
     if not model.is_dinov2: return model(tokens)
     blocks, norm = _parts(model.backbone)
-    x, heads = tokens.float(), model.backbone.config.num_attention_heads
+    heads = model.backbone.config.num_attention_heads
+    x = tokens.float()
     for i in range(model.depth, len(blocks)):
         cls_only = model.pool == 'cls' and i == len(blocks) - 1
         x = _block(blocks[i], x, heads, cls_only=cls_only)
@@ -259,13 +320,14 @@ def tail(
 
 # %% ../nbs/01a_fast.ipynb #c3d772eb
 def trunk_fingerprint(
-    model,            # an `Embedder`
-    precision='auto', # of the trunk
-)->str:
+    model:Embedder,       # on DINOv2
+    precision:str='auto', # of the trunk
+)->str:                   # 64 hexadecimal digits
     "sha256 over what decides the trunk's tokens; raises for models without one."
     if not model.is_dinov2: raise InputError('tokens can be kept for DINOv2 models only')
     b = model.backbone
-    parts = [b.embeddings, *_parts(b)[0][:model.depth]]
+    blocks, _ = _parts(b)
+    parts = [b.embeddings, *blocks[:model.depth]]
     tensors = {}
     for name, module in b.named_modules():
         if any(module is part for part in parts):

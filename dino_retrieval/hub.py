@@ -12,6 +12,7 @@ from pathlib import Path
 
 import huggingface_hub
 import torch
+from torch import nn
 
 from .batches import FILTERS
 from .files import check_output, write_safely
@@ -31,22 +32,27 @@ def _processor(model):
 GEM = ('sentence_transformers.has_no_gem_pooling__load_this_folder_with_dino_retrieval.'
        'Embedder')              # a module that does not exist
 
-def _sentence_transformers(model):
-    "The files by which sentence-transformers (5.4 and later) gives the same vectors."
-    if model.pool == 'gem':       # without this it would take the mean without a word
-        return {'modules.json': [dict(idx=0, name='0', path='', type=GEM)]}
-    parts = {'Transformer': '', 'Pooling': '1_Pooling', 'Normalize': '2_Normalize'}
+def _modules():
+    "What modules.json lists: the parts of a sentence-transformers model, in order."
     modules = []
+    parts = {'Transformer': '', 'Pooling': '1_Pooling', 'Normalize': '2_Normalize'}
     for i, (kind, path) in enumerate(parts.items()):
         kind = f'sentence_transformers.models.{kind}'
         modules.append(dict(idx=i, name=str(i), path=path, type=kind))
+    return modules
+
+def _sentence_transformers(model):
+    "The files by which sentence-transformers (5.4 and later) gives the same vectors."
+    if model.pool == 'gem':       # without this it would silently take the mean
+        return {'modules.json': [dict(idx=0, name='0', path='', type=GEM)]}
     image = dict(method='forward', method_output_name='last_hidden_state')
-    first = dict(transformer_task='feature-extraction', modality_config=dict(image=image),
+    first = dict(transformer_task='feature-extraction',
+                 modality_config=dict(image=image),
                  module_output_name='token_embeddings')
     pooling = dict(word_embedding_dimension=model.backbone.config.hidden_size,
                    pooling_mode_cls_token=True,
                    pooling_mode_mean_tokens=model.pool != 'cls')
-    return {'modules.json': modules, 'sentence_bert_config.json': first,
+    return {'modules.json': _modules(), 'sentence_bert_config.json': first,
             'config_sentence_transformers.json': dict(similarity_fn_name='cosine'),
             '1_Pooling/config.json': pooling, '2_Normalize/config.json': {}}
 
@@ -80,9 +86,9 @@ MODEL_FILES = ('config.json', 'model.safetensors', 'preprocessor_config.json',
                '2_Normalize/config.json')       # all that a saved model may consist of
 
 def write_settings(
-    model,    # an `Embedder`
-    folder,   # to write to; it exists
-    notes='', # Markdown for the model card
+    model:nn.Module, # an `Embedder`
+    folder:str|Path, # to write to; it exists
+    notes:str='',    # Markdown for the model card
 ):
     "Write the files of a saved model other than its weights and config.json."
     files = {'preprocessor_config.json': _processor(model)}
@@ -95,11 +101,11 @@ def write_settings(
 
 # %% ../nbs/01c_hub.ipynb #00677180
 def push_to_hub(
-    model,    # an `Embedder`
-    repo_id,  # of the Hugging Face Hub, such as 'me/my-photographs'
-    notes='', # Markdown for the model card
-    **kwargs, # of `huggingface_hub.create_repo`: token, private
-):            # what `huggingface_hub.upload_folder` returns
+    model:nn.Module, # an `Embedder`
+    repo_id:str,     # on the Hugging Face Hub, such as 'me/my-photographs'
+    notes:str='',    # Markdown for the model card
+    **kwargs,        # of `huggingface_hub.create_repo`: token, private
+):                   # what `huggingface_hub.upload_folder` returns
     "Publish the checkpoint on the Hugging Face Hub."
     repo = huggingface_hub.create_repo(repo_id, exist_ok=True, **kwargs).repo_id
     with tempfile.TemporaryDirectory() as folder:
@@ -109,8 +115,8 @@ def push_to_hub(
 
 # %% ../nbs/01c_hub.ipynb #b4cc57ab
 def to_onnx(
-    model, # an `Embedder`
-    path,  # file to write
+    model:nn.Module, # an `Embedder`
+    path:str|Path,   # file to write
 ):
     "Export (b,3,size,size) normalised floats -> (b,dim), any b; needs the extra `onnx`."
     check_output(path, 'path')
