@@ -30,7 +30,9 @@ def check_imports(cell):
     "The site's build runs every cell that imports: there it would find no fixtures."
     if kind_of(cell) == 'exported' or 'nbdev_export()' in source_of(cell): return
     tree = parsed(source_of(cell))
-    if count(tree, ast.Import, ast.ImportFrom) and count(tree, ast.Expr, ast.Assign):
+    harmless = ast.Import, ast.ImportFrom, ast.Try, ast.FunctionDef, ast.ClassDef
+    runs = [node for node in tree.body if not isinstance(node, harmless)]
+    if runs and count(tree, ast.Import, ast.ImportFrom):
         yield f'imports beside other code: give them a cell of their own: {source_of(cell)[:80]!r}'
 
 def check_outputs(cell):

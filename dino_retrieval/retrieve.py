@@ -457,7 +457,7 @@ def _captioned(ax, path, caption, colour, wide):
     if len(name) > wide: name = name[:wide - 7] + '…' + name[-6:]
     ax.imshow(load_image(path))
     ax.set(xticks=[], yticks=[])
-    ax.set_xlabel(f'{caption}\n{name}', fontsize=6, labelpad=3)
+    ax.set_xlabel(f'{caption}\n{name}', fontsize=7, labelpad=3)
     for spine in ax.spines.values(): spine.set(edgecolor=colour, linewidth=3)
 
 def _grid(n, columns, size):
@@ -471,6 +471,26 @@ def _grid(n, columns, size):
     plt.close(fig)
     return fig, axes
 
+# %% ../nbs/03_retrieve.ipynb #9c3a88b0
+@patch
+def _show_row(self:Results, axes, i, caption, truth, wide):
+    "Draw query `i` and its hits into a row of axes."
+    query = self.query_paths[i]
+    _captioned(axes[0], query, caption, colour='black', wide=wide)
+    for j, path in enumerate(self.paths[i][:len(axes) - 1]):
+        right = None
+        if truth is not None: right = bool(truth(path.name) == truth(query.name))
+        score = '' if self.scores is None else f'{self.scores[i][j]:.2f}'
+        _captioned(axes[1 + j], path, _MARKS[right] + score, colour=_COLOURS[right],
+                   wide=wide)
+
+@patch
+def _row_of(self:Results, query):
+    "Where a query stands; raises `InputError`."
+    if query in self.query_paths: return self.query_paths.index(query)
+    raise InputError(f"'{query}' is no query of the results before: search with the "
+                     'same images')
+
 # %% ../nbs/03_retrieve.ipynb #7c636bac
 @patch
 def show(self:Results,
@@ -478,21 +498,19 @@ def show(self:Results,
     k:int=5,       # hits of each
     truth=None,    # file name -> label, to mark right and wrong
     size:float=1., # width of an image, inches
+    queries=None,  # positions of the queries to show; None: the first n
+    before=None,   # results of another model for the same queries, to stand above each
 ):                 # a matplotlib figure
     "A grid: each row a query and its best hits, with scores and names."
-    n = min(n, len(self))
-    k = min(k, len(self.paths[0]))
-    fig, axes = _grid(n, 1 + k, size)
-    wide = max(8, round(20*size))
-    for i, row in enumerate(axes):
-        query = self.query_paths[i]
-        _captioned(row[0], query, 'query', colour='black', wide=wide)
-        for j, path in enumerate(self.paths[i][:k]):
-            right = None
-            if truth is not None: right = bool(truth(path.name) == truth(query.name))
-            score = '' if self.scores is None else f'{self.scores[i][j]:.2f}'
-            _captioned(row[1 + j], path, _MARKS[right] + score, colour=_COLOURS[right],
-                       wide=wide)
+    if queries is None: queries = range(min(n, len(self)))
+    rows = []
+    for i in queries:
+        if before is not None:
+            rows.append((before, before._row_of(self.query_paths[i]), 'before'))
+        rows.append((self, i, 'query' if before is None else 'after'))
+    fig, axes = _grid(len(rows), 1 + min(k, len(self.paths[0])), size)
+    for row, (results, i, caption) in zip(axes, rows):
+        results._show_row(row, i, caption, truth, wide=max(8, round(20*size)))
     return fig
 
 # %% ../nbs/03_retrieve.ipynb #063187fb
