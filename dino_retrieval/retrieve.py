@@ -471,7 +471,7 @@ def _grid(n, columns, size):
     plt.close(fig)
     return fig, axes
 
-# %% ../nbs/03_retrieve.ipynb #9c3a88b0
+# %% ../nbs/03_retrieve.ipynb #ba1e8afc
 @patch
 def _show_row(self:Results, axes, i, caption, truth, wide):
     "Draw query `i` and its hits into a row of axes."
@@ -510,7 +510,7 @@ def show(self:Results,
         rows.append((self, i, 'query' if before is None else 'after'))
     fig, axes = _grid(len(rows), 1 + min(k, len(self.paths[0])), size)
     for row, (results, i, caption) in zip(axes, rows):
-        results._show_row(row, i, caption, truth, wide=max(8, round(20*size)))
+        results._show_row(row, i, caption, truth, wide=max(8, round(17*size)))
     return fig
 
 # %% ../nbs/03_retrieve.ipynb #063187fb
