@@ -8,13 +8,17 @@ __all__ = ['NORMS', 'FEW_UNITS', 'ap_at_k', 'precision_at_k', 'recall_at_k', 'ac
            'Table', 'table_of', 'score_threshold', 'open_set', 'micro_ap']
 
 # %% ../nbs/04_metrics.ipynb #bb05362e
+from typing import NamedTuple
+
 import numpy as np
+from fastcore.basics import patch
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from .files import InputError
 
-# %% ../nbs/04_metrics.ipynb #8faebac6
+# %% ../nbs/04_metrics.ipynb #b4314ec2
 def _ranks(rel, k):
+    "(q,k) bool: the first k ranks; None: all of them."
     rel = np.atleast_2d(np.asarray(rel, dtype=bool))
     if k is None: return rel
     if not 1 <= k <= rel.shape[1]:
@@ -22,104 +26,112 @@ def _ranks(rel, k):
     return rel[:, :k]
 
 def _relevant(rel, total):
+    "(q,) relevant images: `total`, or those in the rankings if it is None."
     return np.atleast_2d(rel).sum(1) if total is None else np.asarray(total)
 
+# %% ../nbs/04_metrics.ipynb #8faebac6
 NORMS = dict(min='min(k, relevant)', hits='the hits within k', total='all relevant')
 
 def ap_at_k(
-    rel,        # (q,m) bool, best first
-    k,          # ranks that count
-    total=None, # (q,) relevant pictures in the gallery; None: those in `rel`
-    norm='min', # divide by 'min': min(k, total), 'hits': hits within k, 'total': total
-    scores=None,# (q,m) best first: ties count by their mean over all orders
-)->np.ndarray:  # (q,) float64
+    rel:np.ndarray,        # (q,m) bool, best first
+    k:int,                 # ranks that count
+    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in `rel`
+    norm:str='min',        # 'min', 'hits' or 'total': what to divide by, see the table
+    scores:np.ndarray=None,# (q,m) best first: ties count by their mean over all orders
+)->np.ndarray:             # (q,) float64
     "Average precision of each query within k ranks; 0 where nothing is relevant."
     if norm not in NORMS: raise InputError(f"ap='{norm}': choose {', '.join(NORMS)}")
     if norm == 'hits' and scores is not None:
         raise InputError("ap='hits' has no exact mean over ties: choose min or total")
-    r = _ranks(rel, k)
-    hits = r.cumsum(1)*r if scores is None else _hits_so_far(_ranks(rel, None), scores)[1]
-    found = (hits[:, :k]/np.arange(1, k + 1)).sum(1)
+    first = _ranks(rel, k)
+    if scores is None: hits = first.cumsum(1)*first
+    else: hits = _over_orders(rel, scores).so_far[:, :k]
+    found = (hits/np.arange(1, k + 1)).sum(1)
     total = _relevant(rel, total)
-    n = {'hits': r.sum(1), 'total': total, 'min': np.minimum(total, k)}[norm]
+    n = {'hits': first.sum(1), 'total': total, 'min': np.minimum(total, k)}[norm]
     return found/np.maximum(n, 1)
 
 # %% ../nbs/04_metrics.ipynb #356ead1d
 def precision_at_k(
-    rel, # (q,m) bool, best first
-    k,   # ranks that count
-    scores=None, # (q,m) best first: ties count by their mean over all orders
-)->np.ndarray: # (q,)
-    "Share of hits among the first k."
-    r = _ranks(rel, k)
-    if scores is None: return r.mean(1)
-    return _hits_so_far(_ranks(rel, None), scores)[0][:, :k].mean(1)
+    rel:np.ndarray,        # (q,m) bool, best first
+    k:int,                 # ranks that count
+    scores:np.ndarray=None,# (q,m) best first: ties count by their mean over all orders
+)->np.ndarray:             # (q,)
+    "Fraction of hits among the first k."
+    first = _ranks(rel, k)
+    if scores is None: return first.mean(1)
+    return _over_orders(rel, scores).hit[:, :k].mean(1)
 
 def recall_at_k(
-    rel,        # (q,m) bool, best first
-    k,          # ranks that count
-    total=None, # (q,) relevant pictures in the gallery; None: those in `rel`
-    scores=None,# (q,m) best first: ties count by their mean over all orders
-)->np.ndarray:  # (q,)
-    "Share of the relevant pictures that stand among the first k; 0 if there are none."
-    return precision_at_k(rel, k, scores)*k/np.maximum(_relevant(rel, total), 1)
+    rel:np.ndarray,        # (q,m) bool, best first
+    k:int,                 # ranks that count
+    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in `rel`
+    scores:np.ndarray=None,# (q,m) best first: ties count by their mean over all orders
+)->np.ndarray:             # (q,)
+    "Fraction of the relevant images among the first k; 0 if there are none."
+    hits = precision_at_k(rel, k, scores)*k
+    return hits/np.maximum(_relevant(rel, total), 1)
 
 # %% ../nbs/04_metrics.ipynb #65e0c2dc
 def accuracy_at_k(
-    rel, # (q,m) bool, best first
-    k,   # ranks that count
-    scores=None, # (q,m) best first: ties count by their mean over all orders
-)->np.ndarray: # (q,) 0. or 1.
+    rel:np.ndarray,        # (q,m) bool, best first
+    k:int,                 # ranks that count
+    scores:np.ndarray=None,# (q,m) best first: ties count by their mean over all orders
+)->np.ndarray:             # (q,) 0. or 1.
     "Is there a hit among the first k? Metric learning calls its mean Recall@k."
-    r = _ranks(rel, k)
-    if scores is None: return r.any(1).astype(float)
-    return 1 - _hits_so_far(_ranks(rel, None), scores)[2][:, :k].prod(1)
+    first = _ranks(rel, k)
+    if scores is None: return first.any(1).astype(float)
+    return 1 - _over_orders(rel, scores).miss[:, :k].prod(1)
 
 # %% ../nbs/04_metrics.ipynb #23033c15
 def _first_r(rel, total):
+    "(q,m) bool: the hits within the first `total` ranks."
     total = np.asarray(total)
-    r = _ranks(rel, max(int(total.max()), 1))
-    return r & (np.arange(r.shape[1]) < total[:, None])
+    first = _ranks(rel, max(int(total.max()), 1))
+    ranks = np.arange(first.shape[1])
+    return first & (ranks < total[:, None])
 
 def r_precision(
-    rel,   # (q,m) bool, best first; m at least the largest total
-    total, # (q,) relevant pictures in the gallery
-)->np.ndarray: # (q,)
+    rel:np.ndarray,   # (q,m) bool, best first; m at least the largest total
+    total:np.ndarray, # (q,) relevant images in the gallery
+)->np.ndarray:        # (q,)
     "Precision at R = total (Buckley & Voorhees 2000); raises for rankings too short."
     return _first_r(rel, total).sum(1)/np.maximum(total, 1)
 
 def map_at_r(
-    rel,   # (q,m) bool, best first; m at least the largest total
-    total, # (q,) relevant pictures in the gallery
-)->np.ndarray: # (q,)
+    rel:np.ndarray,   # (q,m) bool, best first; m at least the largest total
+    total:np.ndarray, # (q,) relevant images in the gallery
+)->np.ndarray:        # (q,)
     "AP within R = total ranks (Musgrave et al. 2020); raises for rankings too short."
-    r = _first_r(rel, total)
-    return ap_at_k(r, r.shape[1], total, norm='total')
+    hits = _first_r(rel, total)
+    return ap_at_k(hits, hits.shape[1], total, norm='total')
 
 # %% ../nbs/04_metrics.ipynb #1fc31fb2
 def ndcg_at_k(
-    rel,        # (q,m) bool, best first
-    k,          # ranks that count
-    total=None, # (q,) relevant pictures in the gallery; None: those in `rel`
-)->np.ndarray:  # (q,)
+    rel:np.ndarray,        # (q,m) bool, best first
+    k:int,                 # ranks that count
+    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in `rel`
+)->np.ndarray:             # (q,)
     "Discounted gain over that of a perfect ranking (Järvelin & Kekäläinen 2002)."
     gain = 1/np.log2(np.arange(2, k + 2))
-    best = np.concatenate([[0], gain.cumsum()])[np.minimum(_relevant(rel, total), k)]
+    of_perfect = np.concatenate([[0], gain.cumsum()])        # with 0 to k relevant images
+    best = of_perfect[np.minimum(_relevant(rel, total), k)]
     return (_ranks(rel, k) @ gain)/np.where(best > 0, best, 1)
 
 def reciprocal_rank(
-    rel, # (q,m) bool, best first
-)->np.ndarray: # (q,)
+    rel:np.ndarray, # (q,m) bool, best first
+)->np.ndarray:      # (q,)
     "One over the rank of the first hit; 0 without one."
     rel = _ranks(rel, None)
-    return np.where(rel.any(1), 1/(rel.argmax(1) + 1), 0.)
+    rank = rel.argmax(1) + 1
+    return np.where(rel.any(1), 1/rank, 0.)
 
 # %% ../nbs/04_metrics.ipynb #492887e4
 def ap_trapezoid(
-    rel,        # (q,m) bool, best first, the whole gallery
-    total=None, # (q,) relevant pictures in the gallery; None: those in `rel`
-    junk=None,  # (q,m) bool: pictures that count neither way
-)->np.ndarray:  # (q,)
+    rel:np.ndarray,        # (q,m) bool, best first, the whole gallery
+    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in `rel`
+    junk:np.ndarray=None,  # (q,m) bool: images that count neither way
+)->np.ndarray:             # (q,)
     "AP of the revisited Oxford and Paris protocol (Radenović et al. 2018)."
     rel = _ranks(rel, None)
     junk = np.zeros_like(rel) if junk is None else np.asarray(junk, dtype=bool)
@@ -127,36 +139,62 @@ def ap_trapezoid(
     before = np.arange(rel.shape[1]) - junk.cumsum(1)         # ranks above, without junk
     hits = rel.cumsum(1)
     above = np.where(before > 0, (hits - 1)/np.maximum(before, 1), 1.)
-    found = (rel*(above + hits/np.maximum(before + 1, 1))/2).sum(1)
+    at = hits/np.maximum(before + 1, 1)
+    found = (rel*(above + at)/2).sum(1)
     return found/np.maximum(_relevant(rel, total), 1)
 
 # %% ../nbs/04_metrics.ipynb #4d41b19f
-def _hits_so_far(rel, scores):
-    "For each rank the chance p of a hit, and the mean of hits up to it where it is one."
-    n = rel.shape[1]
-    new = np.diff(scores, axis=1, prepend=np.inf) != 0            # a group of ties begins
-    at = np.broadcast_to(np.arange(n), rel.shape)
-    start = np.maximum.accumulate(np.where(new, at, 0), 1)
-    ends = np.concatenate([new[:, 1:], np.ones((len(new), 1), bool)], 1)
-    end = np.minimum.accumulate(np.where(ends, at, n)[:, ::-1], 1)[:, ::-1]
-    hits = np.concatenate([np.zeros((len(rel), 1), int), rel.cumsum(1)], 1)
-    before = np.take_along_axis(hits, start, 1)
-    r = np.take_along_axis(hits, end + 1, 1) - before
-    size, i = end - start + 1, at - start        # of the group, and the place in it
-    p = r/size
-    miss = np.maximum(size - r - i, 0)/(size - i)   # no hit here if none in the group yet
-    return p, p*(before + 1 + i*(r - 1)/np.maximum(size - 1, 1)), miss
+def _groups(scores):
+    "(q,m) first and last rank (from 0) of the group of equal scores around each rank."
+    scores = np.asarray(scores)
+    n = scores.shape[1]
+    at = np.broadcast_to(np.arange(n), scores.shape)
+    begins = np.diff(scores, axis=1, prepend=np.inf) != 0
+    ends = np.roll(begins, -1, axis=1)
+    ends[:, -1] = True
+    first = np.where(begins, at, 0)
+    last = np.where(ends, at, n)
+    first = np.maximum.accumulate(first, axis=1)
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)
+    return first, last[:, ::-1]
+
+class _Orders(NamedTuple):
+    "Of each rank, over all orders of equal scores; (q,m) each."
+    hit:np.ndarray    # probability of a hit
+    so_far:np.ndarray # that, times the mean number of hits up to a hit here
+    miss:np.ndarray   # probability of no hit, if the group had none above
+
+def _over_orders(rel, scores):
+    "What each rank holds on average over the orders that the scores allow."
+    rel = _ranks(rel, None)
+    first, last = _groups(scores)
+    none = np.zeros((len(rel), 1), int)
+    hits = np.concatenate([none, rel.cumsum(1)], 1)       # above each rank
+    before = np.take_along_axis(hits, first, 1)           # the group
+    after = np.take_along_axis(hits, last + 1, 1)
+    r = after - before                                    # hits in the group
+    n = last - first + 1                                  # places in it
+    i = np.arange(rel.shape[1]) - first                   # place of the rank in it
+    hit = r/n
+    others = i*(r - 1)/np.maximum(n - 1, 1)
+    left = n - i
+    miss = np.maximum(left - r, 0)/left
+    return _Orders(hit, hit*(before + 1 + others), miss)
 
 # %% ../nbs/04_metrics.ipynb #3cb8b284
 def _draws(n, size, *, rounds, seed):
     "Blocks of (rounds,n) counts: how often each of `n` units is among `size` drawn."
     rng = np.random.default_rng(seed)
-    for start in range(0, rounds, max(1, 10_000_000//n)):
-        some = range(start, min(start + max(1, 10_000_000//n), rounds))
-        if n < 5000: yield rng.multinomial(size, np.full(n, 1/n), len(some))
+    block = max(1, 10_000_000//n)
+    for start in range(0, rounds, block):
+        some = min(block, rounds - start)
+        if n < 5000: yield rng.multinomial(size, np.full(n, 1/n), some)
         else:                                    # faster for many
-            drawn = (rng.integers(0, n, size, dtype=np.uint32) for _ in some)
-            yield np.stack([np.bincount(d, minlength=n) for d in drawn])
+            counts = np.empty((some, n), int)
+            for i in range(some):
+                drawn = rng.integers(0, n, size, dtype=np.uint32)
+                counts[i] = np.bincount(drawn, minlength=n)
+            yield counts
 
 def _by_group(values, groups):
     "Sums (g,c) of the columns within each group, and the groups' sizes (g,)."
@@ -168,24 +206,31 @@ def _by_group(values, groups):
 
 # %% ../nbs/04_metrics.ipynb #318d2459
 def bootstrap(
-    values,       # (q,c) float, a column per metric
-    seed=0,       # of the resampling
-    rounds=1000,  # samples drawn
-    strata=None,  # (q,) classes, each of which keeps its number of queries; None: one
-    clusters=None,# (q,) classes that are drawn as a whole; None: queries are drawn
-)->np.ndarray:    # (rounds,c) means of the samples
+    values:np.ndarray,   # (q,c) float, a column per metric
+    seed:int=0,          # of the resampling
+    rounds:int=1000,     # samples drawn
+    strata=None,         # (q,) classes, each of which keeps its number of queries
+    clusters=None,       # (q,) classes that are drawn as a whole; None: draw queries
+)->np.ndarray:           # (rounds,c) means of the samples
     "Means of the columns over units drawn with replacement; raises for strata of one."
-    if clusters is not None:
-        sums, sizes = _by_group(values, clusters)
-        g = len(sizes)
-        return np.concatenate([drawn @ sums/(drawn @ sizes)[:, None]
-                               for drawn in _draws(g, g, rounds=rounds, seed=seed)])
-    if strata is not None: return _stratified(values, strata, rounds=rounds, seed=seed)
+    how = dict(rounds=rounds, seed=seed)
+    if clusters is not None: return _of_clusters(values, clusters, **how)
+    if strata is not None: return _of_strata(values, strata, **how)
     q = len(values)
-    return np.concatenate([drawn @ values/q
-                           for drawn in _draws(q, q, rounds=rounds, seed=seed)])
+    return np.concatenate([drawn @ values/q for drawn in _draws(q, q, **how)])
 
-def _stratified(values, strata, *, rounds, seed):
+def _of_clusters(values, clusters, *, rounds, seed):
+    "Means of samples of whole classes."
+    sums, sizes = _by_group(values, clusters)
+    g = len(sizes)
+    means = []
+    for drawn in _draws(g, g, rounds=rounds, seed=seed):
+        queries = drawn @ sizes
+        means.append(drawn @ sums/queries[:, None])
+    return np.concatenate(means)
+
+def _of_strata(values, strata, *, rounds, seed):
+    "Means of samples with a fixed number of queries from each class."
     _, codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     alone = int((sizes == 1).sum())
     if alone:
@@ -194,154 +239,193 @@ def _stratified(values, strata, *, rounds, seed):
                          'those queries')
     total = np.zeros((rounds, values.shape[1]))
     for c, n in enumerate(sizes.tolist()):
+        of_class = values[codes == c]
         blocks = _draws(n, n - 1, rounds=rounds, seed=(seed, c))
         drawn = np.concatenate(list(blocks))
-        total += drawn @ values[codes == c]*n/(n - 1)
+        total += drawn @ of_class*n/(n - 1)
     return total/len(values)
 
 # %% ../nbs/04_metrics.ipynb #5075c9ad
 def wilson(
-    p,      # (c,) proportions
-    n,      # (c,) trials behind each
-    z=1.96, # quantile of the normal, or of Student's t
-)->tuple:   # low (c,), high (c,)
+    p:np.ndarray, # (c,) proportions
+    n:np.ndarray, # (c,) trials behind each
+    z:float=1.96, # quantile of the normal, or of Student's t
+)->tuple:         # low (c,), high (c,)
     "Interval of a proportion (Wilson 1927)."
-    centre = (p + z*z/(2*n))/(1 + z*z/n)
-    half = z*np.sqrt(p*(1 - p)/n + z*z/(4*n*n))/(1 + z*z/n)
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    shrink = 1 + z*z/n
+    centre = (p + z*z/(2*n))/shrink
+    variance = p*(1 - p)/n + z*z/(4*n*n)
+    half = z*np.sqrt(variance)/shrink
+    low = np.clip(centre - half, 0, 1)
+    high = np.clip(centre + half, 0, 1)
+    return low, high
 
-FEW_UNITS = 6      # below, percentiles of samples reach no further than the extreme ones
+# %% ../nbs/04_metrics.ipynb #4f8bde74
+def _whole_range(values, least):
+    "One unit tells nothing: the interval is all that is possible."
+    columns = values.shape[1]
+    return np.full(columns, float(least)), np.ones(columns)
 
-def interval(
-    values,    # (q,c) of which `boot` holds means
-    boot,      # (rounds,c) of `bootstrap`
-    units,     # number of things that were drawn: queries or classes
-    ci=.95,    # mass of the interval
-    least=0,   # lowest value there can be: -1 for differences
-)->tuple:      # low (c,), high (c,)
-    "Expanded percentile interval (Hesterberg 2015); Wilson's for zeros and ones."
-    if units < 2:                                   # one unit tells nothing
-        return np.full(values.shape[1], float(least)), np.ones(values.shape[1])
-    wider = (units/(units - 1))**.5
-    level = ndtr(-wider*stdtrit(units - 1, (1 + ci)/2))
-    low, high = np.quantile(boot, [level, 1 - level], axis=0)
-    mean = values.mean(0)
-    if units < FEW_UNITS:
-        half = stdtrit(units - 1, (1 + ci)/2)*wider*boot.std(0)
-        low = np.minimum(low, np.maximum(mean - half, least))
-        high = np.maximum(high, np.minimum(mean + half, 1))
-    is_proportion = np.isin(values, (0, 1)).all(0) & (least == 0)
-    if is_proportion.any():
-        variance = boot[:, is_proportion].var(0)*wider**2
-        right = values[:, is_proportion]
-        bounds = _interval_of_proportions(right, variance, units=units, ci=ci)
-        low[is_proportion], high[is_proportion] = bounds
-    return np.minimum(low, mean), np.maximum(high, mean)   # whatever the rounding
+def _wider(units):
+    "By how much a bootstrap is too sure."
+    return (units/(units - 1))**.5
 
-def _interval_of_proportions(values, variance, *, units, ci):
+def _quantile_of_t(units, ci): return stdtrit(units - 1, (1 + ci)/2)
+
+def _of_proportions(values, variance, *, units, ci):
+    "Wilson's interval, with the effective number of queries if classes were drawn."
     p = values.mean(0)
     q = len(values)
     if units == q: return wilson(p, q, ndtri((1 + ci)/2))
     n = np.full(len(p), float(units))                # all the same: no variance is seen
     seen = variance > 0
-    n[seen] = np.minimum(p*(1 - p), variance*q)[seen]/variance[seen]
-    return wilson(p, n, stdtrit(units - 1, (1 + ci)/2))
+    of_one = np.minimum(p*(1 - p), variance*q)
+    n[seen] = of_one[seen]/variance[seen]
+    return wilson(p, n, _quantile_of_t(units, ci))
+
+# %% ../nbs/04_metrics.ipynb #65000209
+FEW_UNITS = 6      # below, percentiles of samples reach no further than the extreme ones
+
+def interval(
+    values:np.ndarray, # (q,c) of which `boot` holds means
+    boot:np.ndarray,   # (rounds,c) of `bootstrap`
+    units:int,         # number of things that were drawn: queries or classes
+    ci:float=.95,      # mass of the interval
+    least:float=0,     # lowest value there can be: -1 for differences
+)->tuple:              # low (c,), high (c,)
+    "Expanded percentile interval (Hesterberg 2015); Wilson's for zeros and ones."
+    if units < 2: return _whole_range(values, least)
+    mean = values.mean(0)
+    wider = _wider(units)
+    t = _quantile_of_t(units, ci)
+    level = ndtr(-wider*t)
+    low, high = np.quantile(boot, [level, 1 - level], axis=0)
+    if units < FEW_UNITS:
+        half = t*wider*boot.std(0)
+        low = np.minimum(low, np.maximum(mean - half, least))
+        high = np.maximum(high, np.minimum(mean + half, 1))
+    zeros_and_ones = np.isin(values, (0, 1)).all(0)
+    if least == 0 and zeros_and_ones.any():
+        right = values[:, zeros_and_ones]
+        variance = boot[:, zeros_and_ones].var(0)*wider**2
+        bounds = _of_proportions(right, variance, units=units, ci=ci)
+        low[zeros_and_ones], high[zeros_and_ones] = bounds
+    return np.minimum(low, mean), np.maximum(high, mean)   # whatever the rounding
 
 # %% ../nbs/04_metrics.ipynb #7a18a38c
 def intraclass_correlation(
-    values,  # (q,c) float, a column per metric
-    classes, # (q,) of the queries
-)->np.ndarray: # (c,); NaN where every class has one query, or there is one class
+    values:np.ndarray, # (q,c) float, a column per metric
+    classes,           # (q,) of the queries
+)->np.ndarray:         # (c,); NaN where every class has one query, or there is one class
     "How alike the values of one class are: 1 the same, 0 no more than any others."
     values = values - values.mean(0)
     sums, sizes = _by_group(values, classes)
     q, g = len(values), len(sizes)
     if not 1 < g < q: return np.full(values.shape[1], np.nan)
     means = sums/sizes[:, None]
-    between = (sizes[:, None]*means**2).sum(0)/(g - 1)
-    within = ((values**2).sum(0) - (sizes[:, None]*means**2).sum(0))/(q - g)
-    size = (q - (sizes**2).sum()/q)/(g - 1)          # the classes' mean size, corrected
+    of_means = (sizes[:, None]*means**2).sum(0)
+    of_values = (values**2).sum(0)
+    between = of_means/(g - 1)
+    within = (of_values - of_means)/(q - g)
+    squares = (sizes**2).sum()
+    size = (q - squares/q)/(g - 1)                   # the classes' mean size, corrected
     spread = between + (size - 1)*within
-    return np.where(spread > 1e-12, (between - within)/np.maximum(spread, 1e-12), 0.)
+    alike = (between - within)/np.maximum(spread, 1e-12)
+    return np.where(spread > 1e-12, alike, 0.)
 
 # %% ../nbs/04_metrics.ipynb #0e2a485c
 class Table(list):
     "Rows of {metric, k, value, low, high} and perhaps p; k across, metrics down."
     def __getitem__(self, key):
         if not isinstance(key, str): return super().__getitem__(key)
-        return next(r for r in self if f"{r['metric']}@{r['k']}" == key)
+        return next(row for row in self if f"{row['metric']}@{row['k']}" == key)
 
     def _grid(self):
         "The ks, and the rows of each metric in that order."
-        ks = list(dict.fromkeys(r['k'] for r in self))
-        names = dict.fromkeys(r['metric'] for r in self)
-        return ks, {name: [self[f'{name}@{k}'] for k in ks] for name in names}
-
-    def __str__(self):
-        ks, grid = self._grid()
-        lines = [' '*7 + ''.join(f'{f"k={k}":>16}' for k in ks)]
-        for name, row in grid.items():
-            lines.append(f'{name:7}' + _in_columns('{value:16.4f}', row))
-            lines.append(' '*7 + _in_columns('{low:7.3f} … {high:6.3f}', row))
-            if 'p' in row[0]: lines.append(f"{'p':>7}" + _in_columns('{p:16.3f}', row))
-        return '\n'.join(lines)
-    __repr__ = __str__
-
-    def _repr_html_(self):
-        ks, grid = self._grid()
-        scale = _scale(self)
-        heads = ''.join(f'<th>k = {k}</th>' for k in ks)
-        lines = [f'<tr><th></th>{heads}</tr>']
-        for name, row in grid.items():
-            cells = ''.join(f'<td>{_cell(r, scale)}</td>' for r in row)
-            lines.append(f'<tr><th>{name}</th>{cells}</tr>')
-        return '<table>' + ''.join(lines) + '</table>'
+        ks = list(dict.fromkeys(row['k'] for row in self))
+        grid = {}
+        for name in dict.fromkeys(row['metric'] for row in self):
+            grid[name] = [self[f'{name}@{k}'] for k in ks]
+        return ks, grid
 
 def _in_columns(form, row): return ''.join(form.format(**cell) for cell in row)
+
+@patch
+def __str__(self:Table):
+    ks, grid = self._grid()
+    margin = ' '*7
+    heads = [f'k={k}'.rjust(16) for k in ks]
+    lines = [margin + ''.join(heads)]
+    for name, row in grid.items():
+        values = _in_columns('{value:16.4f}', row)
+        bounds = _in_columns('{low:7.3f} … {high:6.3f}', row)
+        lines += [name.ljust(7) + values, margin + bounds]
+        if 'p' in row[0]: lines.append('p'.rjust(7) + _in_columns('{p:16.3f}', row))
+    return '\n'.join(lines)
+
+@patch
+def __repr__(self:Table): return str(self)
 
 # %% ../nbs/04_metrics.ipynb #7bde7619
 def _scale(rows):
     "The numbers at the two ends of the bars."
-    if not any('p' in r for r in rows): return 0., 1.
-    widest = max(max(abs(r['low']), abs(r['high'])) for r in rows)
-    return (-widest, widest) if widest else (-1., 1.)
+    if not any('p' in row for row in rows): return 0., 1.
+    widest = max(max(-row['low'], row['high']) for row in rows)
+    if widest == 0: widest = 1.
+    return -widest, widest
 
 def _bar(row, scale):
     "The interval as a bar, in HTML without a script."
     start, end = scale
-    at = {c: 100*(row[c] - start)/(end - start) for c in ('low', 'value', 'high')}
+    def at(column): return 100*(row[column] - start)/(end - start)
     track = 'position:relative;width:6em;height:.5em;background:rgba(128,128,128,.2)'
-    band = f"left:{at['low']:.1f}%;width:{at['high'] - at['low']:.1f}%;background:#6baed6"
-    mark = f"left:{at['value']:.1f}%;width:2px;background:#08519c"
+    width = at('high') - at('low')
+    band = f"left:{at('low'):.1f}%;width:{width:.1f}%;background:#6baed6"
+    mark = f"left:{at('value'):.1f}%;width:2px;background:#08519c"
     inside = 'position:absolute;top:0;height:100%'
     return (f'<div style="{track}"><div style="{inside};{band}"></div>'
             f'<div style="{inside};{mark}"></div></div>')
 
 def _cell(row, scale):
-    p = f", p {row['p']:.3f}" if 'p' in row else ''
-    return (f"{row['value']:.3f}{p}{_bar(row, scale)}"
-            f"<small>{row['low']:.3f} … {row['high']:.3f}</small>")
+    value = f"{row['value']:.3f}"
+    if 'p' in row: value += f", p {row['p']:.3f}"
+    bounds = f"{row['low']:.3f} … {row['high']:.3f}"
+    return f'<td>{value}{_bar(row, scale)}<small>{bounds}</small></td>'
+
+@patch
+def _repr_html_(self:Table):
+    ks, grid = self._grid()
+    scale = _scale(self)
+    heads = [f'<th>k = {k}</th>' for k in ks]
+    lines = ['<tr><th></th>', *heads, '</tr>']
+    for name, row in grid.items():
+        cells = [_cell(cell, scale) for cell in row]
+        lines += [f'<tr><th>{name}</th>', *cells, '</tr>']
+    return '<table>' + ''.join(lines) + '</table>'
 
 # %% ../nbs/04_metrics.ipynb #76ffa3cb
 def _p_values(boot, units):
     "Two-sided, of the hypothesis that the mean is zero."
     if units < 2: return np.ones(boot.shape[1])
-    rarer = np.minimum((boot <= 0).sum(0), (boot >= 0).sum(0))
+    below = (boot <= 0).sum(0)
+    above = (boot >= 0).sum(0)
+    rarer = np.minimum(below, above)
     z = ndtri((rarer + 1)/(len(boot) + 1))
-    wider = (units/(units - 1))**.5
+    wider = _wider(units)
     t = np.minimum(z, 0)/wider
     if units < FEW_UNITS:
         error = np.maximum(wider*boot.std(0), 1e-12)
-        t = np.maximum(t, -np.abs(boot.mean(0))/error)
+        of_test = -np.abs(boot.mean(0))/error
+        t = np.maximum(t, of_test)
     return 2*stdtr(units - 1, t)
 
 def table_of(
-    per_query,    # {'metric@k': (q,) values}
-    ci=.95,       # mass of the interval
-    seed=0,       # of the bootstrap
-    p=False,      # of differences: with the p-value of a mean of zero
-    strata=None,  # (q,) classes, each of which keeps its number of queries; None: one
-    clusters=None,# (q,) classes that are drawn as a whole; None: queries are drawn
+    per_query:dict, # {'metric@k': (q,) values}
+    ci:float=.95,   # mass of the interval
+    seed:int=0,     # of the bootstrap
+    p:bool=False,   # of differences: with the p-value of a mean of zero
+    strata=None,    # (q,) classes, each of which keeps its number of queries
+    clusters=None,  # (q,) classes that are drawn as a whole; None: draw queries
 )->Table:
     "Means over the queries, with their intervals."
     values = np.stack(list(per_query.values()), 1)
@@ -353,14 +437,15 @@ def table_of(
     rows = Table()
     for i, name in enumerate(per_query):
         metric, k = name.split('@')
-        numbers = {column: float(x[i]) for column, x in columns.items()}
-        rows.append(dict(metric=metric, k=int(k), **numbers))
+        row = dict(metric=metric, k=int(k))
+        for column, numbers in columns.items(): row[column] = float(numbers[i])
+        rows.append(row)
     return rows
 
 # %% ../nbs/04_metrics.ipynb #f633ff61
 def score_threshold(
-    unknown,  # (n,) best scores of queries that match nothing
-    rate=.01, # share of them that may reach the threshold
+    unknown:np.ndarray, # (n,) best scores of queries that match nothing
+    rate:float=.01,     # fraction of them that may reach the threshold
 )->float:
     "The lowest threshold with that false-match rate; raises for too few queries."
     n = len(unknown)
@@ -372,35 +457,40 @@ def score_threshold(
     return float(np.nextafter(below, np.float32(2)))
 
 def open_set(
-    known,    # (m,) best scores of queries with a relevant picture
-    right,    # (m,) bool: is the best hit relevant?
-    unknown,  # (n,) best scores of queries without
-    rate=.01, # false-match rate
-)->dict:      # threshold, false_match_rate, detection_and_identification_rate
+    known:np.ndarray,   # (m,) best scores of queries with a relevant image
+    right:np.ndarray,   # (m,) bool: is the best hit relevant?
+    unknown:np.ndarray, # (n,) best scores of queries without
+    rate:float=.01,     # false-match rate
+)->dict:                # threshold, false_match_rate, detection_and_identification_rate
     "Detection and identification rate at a false-match rate (Phillips et al. 2011)."
     t = score_threshold(unknown, rate)
     found = np.asarray(right, dtype=bool) & (np.asarray(known) >= t)
-    return dict(threshold=t, false_match_rate=float((np.asarray(unknown) >= t).mean()),
+    wrong = np.asarray(unknown) >= t
+    return dict(threshold=t, false_match_rate=float(wrong.mean()),
                 detection_and_identification_rate=float(found.mean()))
 
 # %% ../nbs/04_metrics.ipynb #574627e6
+def _check_answers(scores, right, total):
+    "Raise `InputError` for answers that cannot be."
+    n, answers = len(scores), len(right)
+    if n != answers: raise InputError(f'{n} scores, but {answers} answers')
+    if np.isnan(scores).any(): raise InputError('a score is not a number')
+    if total is None: return
+    found = np.count_nonzero(right)
+    if found > total:
+        raise InputError(f'{found} right answers, but total={total} queries have a match')
+
 def micro_ap(
-    scores,     # (q,) of each query's answer
-    right,      # (q,) bool: is the answer right?
-    total=None, # queries that have a match in the gallery; None: all
+    scores:np.ndarray, # (q,) of each query's answer
+    right:np.ndarray,  # (q,) bool: is the answer right?
+    total:int=None,    # queries that have a match in the gallery; None: all
 )->float:
     "Average precision over the answers of all queries; ties count by their mean."
     _check_answers(scores, right, total)
-    order = np.argsort(-np.asarray(scores), kind='stable')
-    ranked = np.asarray(right, dtype=bool)[order][None]
-    total = [len(order) if total is None else total]
-    tied = np.asarray(scores, dtype=float)[order][None]
-    ap = ap_at_k(ranked, len(order), total, norm='total', scores=tied)
+    scores = np.asarray(scores, dtype=float)
+    order = np.argsort(-scores, kind='stable')
+    ranked = np.asarray(right, dtype=bool)[order]
+    q = len(order)
+    relevant = [q if total is None else total]
+    ap = ap_at_k(ranked[None], q, relevant, norm='total', scores=scores[order][None])
     return float(ap[0])
-
-def _check_answers(scores, right, total):
-    n, found = len(scores), int(np.asarray(right, dtype=bool).sum())
-    if n != len(right): raise InputError(f'{n} scores, but {len(right)} answers')
-    if np.isnan(scores).any(): raise InputError('a score is not a number')
-    if total is not None and found > total:
-        raise InputError(f'{found} right answers, but total={total} queries have a match')

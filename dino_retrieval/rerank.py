@@ -13,11 +13,11 @@ from .search import topk
 
 # %% ../nbs/05_rerank.ipynb #495944c3
 def expand(
-    e,       # (m,d) of unit length: queries, or the gallery itself
-    hits,    # (m,n,d) the nearest vectors of the gallery
-    scores,  # (m,n) their cosines
-    alpha=0, # hits weigh score**alpha; 0: all the same
-)->np.ndarray: # (m,d) of unit length
+    e:np.ndarray,     # (m,d) of unit length: queries, or the gallery itself
+    hits:np.ndarray,  # (m,n,d) the nearest vectors of the gallery
+    scores:np.ndarray,# (m,n) their cosines
+    alpha:float=0,    # hits weigh score**alpha; 0: all the same
+)->np.ndarray:        # (m,d) of unit length
     "The mean of each vector and its hits (alpha-QE, Radenović et al. 2018)."
     weights = np.maximum(scores, 0)**alpha if alpha else np.ones_like(scores)
     total = e + np.einsum('mn,mnd->md', weights, hits)
@@ -25,12 +25,12 @@ def expand(
 
 # %% ../nbs/05_rerank.ipynb #db647448
 def expand_rows(
-    e,      # (m,d) of unit length
-    g,      # (n,d) vectors of the gallery, maybe a memory map
-    at,     # (m,k) rows of the hits in it
-    scores, # (m,k) their cosines
-    alpha=0,# hits weigh score**alpha; 0: all the same
-)->np.ndarray: # (m,d) of unit length
+    e:np.ndarray,     # (m,d) of unit length
+    g:np.ndarray,     # (n,d) vectors of the gallery, maybe a memory map
+    at:np.ndarray,    # (m,k) rows of the hits in it
+    scores:np.ndarray,# (m,k) their cosines
+    alpha:float=0,    # hits weigh score**alpha; 0: all the same
+)->np.ndarray:        # (m,d) of unit length
     "`expand` with hits given as rows, block by block."
     parts = []
     for a in range(0, len(e), 256):
@@ -38,56 +38,63 @@ def expand_rows(
         parts.append(expand(e[part], g[at[part]], scores[part], alpha))
     return np.concatenate(parts)
 
+# %% ../nbs/05_rerank.ipynb #02d5adf0
 def _others(g, first, last, n):
-    "Rows and scores of the `n` nearest of the rows first to last, themselves left out."
+    "Rows and scores of the `n` nearest of rows `first` to `last`, themselves left out."
     scores, at = topk(g[first:last], g, n + 1)
-    own = at == np.arange(first, first + len(at))[:, None]
-    own[~own.any(1), -1] = True
-    return at[~own].reshape(len(at), n), scores[~own].reshape(len(at), n)
+    rows = np.arange(first, first + len(at))
+    own = at == rows[:, None]
+    missing = ~own.any(1)
+    own[missing, -1] = True
+    shape = len(at), n
+    return at[~own].reshape(shape), scores[~own].reshape(shape)
 
 def augmented(
-    g,       # (n,d) vectors of the gallery, of unit length
-    n=5,     # neighbours of each
-    alpha=3, # a neighbour weighs score**alpha; 0: all the same
-)->np.ndarray: # (n,d) of unit length
+    g:np.ndarray, # (n,d) vectors of the gallery, of unit length
+    n:int=5,      # neighbours of each
+    alpha:float=3,# a neighbour weighs score**alpha; 0: all the same
+)->np.ndarray:    # (n,d) of unit length
     "Each vector averaged with its `n` nearest others: database-side augmentation."
     n = min(n, len(g) - 1)
     parts = []
     for a in range(0, len(g), 4096):
-        at, scores = _others(g, a, a + 4096, n)
+        at, scores = _others(g, a, a + 4096, n=n)
         parts.append(expand_rows(g[a:a + 4096], g, at, scores=scores, alpha=alpha))
     return np.concatenate(parts)
 
 # %% ../nbs/05_rerank.ipynb #d89f0e7d
 def _reciprocal(order, k):
-    "(n,n) bool: is each of two pictures among the other's `k` nearest?"
+    "(n,n) bool: is each of two images among the other's `k` nearest?"
     n = len(order)
     near = np.zeros((n, n), bool)
-    np.put_along_axis(near, order[:, :k + 1], True, 1)
+    np.put_along_axis(near, order[:, :k + 1], True, axis=1)
     np.fill_diagonal(near, True)                 # among many equal ones it may be missing
     return near & near.T
 
 # %% ../nbs/05_rerank.ipynb #5dcc528d
 def _soft_sets(d, k1, k2):
-    "Rows of weights over the pictures: reciprocal neighbours, closer ones more."
+    "(n,n) weights: a row of reciprocal neighbours for each image, closer ones more."
     order = np.argsort(d, 1, kind='stable')
     sets = _reciprocal(order, k1)
     half = _reciprocal(order, round(k1/2)).astype(np.float32)
-    shared = half @ sets.T.astype(np.float32)                # [j, i]: of R(j), in R(i)
-    agrees = shared.T > 2/3*half.sum(1)
+    shared = sets.astype(np.float32) @ half.T                # [i, j]: of R(j), in R(i)
+    agrees = shared > 2/3*half.sum(1)
     joins = (sets & agrees).astype(np.float32)
     sets = sets | (joins @ half > 0)
     weights = np.where(sets, np.exp(-d), 0)
     weights /= weights.sum(1, keepdims=True)
-    return weights[order[:, :k2]].mean(1) if k2 > 1 else weights
+    if k2 <= 1: return weights
+    nearest = order[:, :k2]
+    return weights[nearest].mean(1)
 
+# %% ../nbs/05_rerank.ipynb #df91cdac
 def k_reciprocal(
-    q,       # (d,) a query of unit length
-    hits,    # (c,d) its candidates, best first
-    k1=20,   # neighbours that must be mutual
-    k2=6,    # neighbours whose sets are averaged
-    lam=.3,  # weight of the plain distance
-)->np.ndarray: # (c,) order of the candidates, best first
+    q:np.ndarray,    # (d,) a query of unit length
+    hits:np.ndarray, # (c,d) its candidates, best first
+    k1:int=20,       # neighbours that must be mutual
+    k2:int=6,        # neighbours whose sets are averaged
+    lam:float=.3,    # weight of the plain distance
+)->np.ndarray:       # (c,) order of the candidates, best first
     "Re-rank by mutual neighbours (Zhong et al. 2017); ties keep their order."
     e = np.concatenate([q[None], hits])
     d = np.maximum(2 - 2*e @ e.T, 0)
@@ -95,7 +102,8 @@ def k_reciprocal(
     weights = _soft_sets(d, k1, k2)
     both = np.minimum(weights[0], weights[1:]).sum(1)
     jaccard = 1 - both/(2 - both)                      # each row of weights sums to one
-    return np.argsort((1 - lam)*jaccard + lam*d[0, 1:], kind='stable')
+    distance = (1 - lam)*jaccard + lam*d[0, 1:]
+    return np.argsort(distance, kind='stable')
 
 # %% ../nbs/05_rerank.ipynb #a5ee9c8c
 def _scatter(g, mean):
@@ -107,32 +115,36 @@ def _scatter(g, mean):
     return total
 
 def whitening(
-    g,         # (n,d) vectors of the gallery
-    dim=None,  # directions to keep; None: all with variance, at most n-1
-    floor=1e-6,# share of the largest variance below which a direction is dropped
-)->tuple:      # (d,) mean, (d,dim) matrix
+    g:np.ndarray,    # (n,d) vectors of the gallery
+    dim:int=None,    # directions to keep; None: all with variance, at most n-1
+    floor:float=1e-6,# fraction of the largest variance below which a direction is dropped
+)->tuple:            # (d,) mean, (d,dim) matrix
     "PCA whitening (Jégou & Chum 2012), for `whiten`; raises where nothing varies."
-    if len(g) < 2: raise InputError('whitening needs two different pictures in the '
-                                    f'gallery, there are {len(g)}: search without it')
+    if len(g) < 2:
+        raise InputError('whitening needs two different pictures in the gallery, there '
+                         f'are {len(g)}: search without it')
     mean = g.mean(0, dtype=np.float64)
     values, vectors = np.linalg.eigh(_scatter(g, mean)/len(g))
     if values[-1] <= 1e-12*(mean @ mean + values.sum()):        # no more than rounding
         raise InputError('whitening needs two different pictures in the gallery, '
                          f'all {len(g)} are the same: search without it')
     keep = np.flatnonzero(values > floor*values[-1])[::-1][:dim]
-    return mean.astype(np.float32), (vectors[:, keep]/values[keep]**.5).astype(np.float32)
+    matrix = vectors[:, keep]/values[keep]**.5
+    return mean.astype(np.float32), matrix.astype(np.float32)
 
+# %% ../nbs/05_rerank.ipynb #29058f80
 def whiten(
-    e,      # (n,d) vectors
-    mean,   # (d,) of `whitening`
-    matrix, # (d,dim) of `whitening`
-)->np.ndarray: # (n,dim) of unit length
+    e:np.ndarray,     # (n,d) vectors
+    mean:np.ndarray,  # (d,) of `whitening`
+    matrix:np.ndarray,# (d,dim) of `whitening`
+)->np.ndarray:        # (n,dim) of unit length
     "Whitened vectors; raises for one that is the mean."
     white = (e - mean) @ matrix
     length = np.linalg.norm(white, axis=1, keepdims=True)
     lost = np.flatnonzero(length < 1e-12)
-    if len(lost): raise InputError(f'picture {lost[0]} is the mean of the gallery, which '
-                                   'whitening leaves no direction: search without it')
+    if len(lost):
+        raise InputError(f'picture {lost[0]} is the mean of the gallery, which '
+                         'whitening leaves no direction: search without it')
     return white/length
 
 # %% ../nbs/05_rerank.ipynb #420cba43
@@ -140,43 +152,54 @@ def _within(e, codes):
     "The mean (d,d) of the outer products of the differences of all matching pairs."
     size = np.bincount(codes)
     sums = np.zeros((len(size), e.shape[1]))
-    for a in range(0, len(e), 8192): np.add.at(sums, codes[a:a + 8192], e[a:a + 8192])
+    for a in range(0, len(e), 8192):
+        part = slice(a, a + 8192)
+        np.add.at(sums, codes[part], e[part])
     means = sums/size[:, None]
     total = 0
     for a in range(0, len(e), 8192):
-        part = codes[a:a + 8192]
-        x = (e[a:a + 8192] - means[part])*size[part, None]**.5
+        code = codes[a:a + 8192]
+        x = e[a:a + 8192] - means[code]
+        x = x*size[code, None]**.5
         total = total + x.T @ x
-    return total/(size*(size - 1)/2).sum()
+    pairs = (size*(size - 1)/2).sum()
+    return total/pairs
 
 # %% ../nbs/05_rerank.ipynb #3d73c67d
 def _inverse_factor(s, shrink):
     "The inverse of the Cholesky factor of S (d,d); raises where there is none."
-    s = s + shrink*np.trace(s)/len(s)*np.eye(len(s))
+    d = len(s)
+    s = s + shrink*np.trace(s)/d*np.eye(d)
     values = np.linalg.eigvalsh(s)
     if values[0] <= 1e-9*values[-1]:
         raise InputError('learned whitening: in some direction matching pictures do not '
                          'differ at all: drop copies, or pass shrink=.01')
     return np.linalg.inv(np.linalg.cholesky(s))
 
-def learned_whitening(
-    e,        # (n,d) vectors of labelled pictures
-    labels,   # (n,) their classes, of any kind
-    dim=None, # directions to keep; None: all
-    shrink=0, # share of the mean variance added to each direction, 0 to 1
-)->tuple:     # (d,) mean, (d,dim) matrix, for whiten
-    "Whitening learned from matching pairs (Radenović et al. 2018); raises for too few."
-    check_number('shrink', shrink, 0, 1)
-    if dim is not None: check_number('dim', dim, 1)
+# %% ../nbs/05_rerank.ipynb #a574b59d
+def _check_pairs(e, labels, shrink):
+    "Numbers of the classes; raises for too few matching pairs."
     if labels is None: raise InputError('learned whitening needs labelled pictures')
-    if len(e) != len(labels):
-        raise InputError(f'learned whitening: {len(e)} vectors and {len(labels)} labels')
+    n, d = e.shape
+    if n != len(labels):
+        raise InputError(f'learned whitening: {n} vectors and {len(labels)} labels')
     classes, codes = np.unique(np.asarray(labels), return_inverse=True)
-    d = e.shape[1]
-    pairs = len(e) - len(classes)
+    pairs = n - len(classes)
     if pairs < (1 if shrink else d):
         raise InputError(f'learned whitening: {pairs} independent matching pairs for {d} '
                          'dimensions: take more pictures of a class, or pass shrink=.01')
+    return codes
+
+def learned_whitening(
+    e:np.ndarray,  # (n,d) vectors of labelled images
+    labels,        # (n,) their classes, of any kind
+    dim:int=None,  # directions to keep; None: all
+    shrink:float=0,# fraction of the mean variance added to each direction, 0 to 1
+)->tuple:          # (d,) mean, (d,dim) matrix, for whiten
+    "Whitening learned from matching pairs (Radenović et al. 2018); raises for too few."
+    check_number('shrink', shrink, 0, most=1)
+    if dim is not None: check_number('dim', dim, 1)
+    codes = _check_pairs(e, labels, shrink)
     factor = _inverse_factor(_within(e, codes), shrink)
     mean = e.mean(0, dtype=np.float64)
     _, axes = np.linalg.eigh(factor @ _scatter(e, mean) @ factor.T)
