@@ -57,7 +57,7 @@ class EvalView:
         return self._crop(x, self.size).contiguous()
 
     def _near_the_crop(self, x):
-        "The surroundings of the crop, for an image more than eight times as long as wide."
+        "The surroundings of the crop, if the image is over eight times as long as wide."
         height, width = x.shape[1:]
         side = 8*min(height, width)
         return x if max(height, width) <= side else self._crop(x, side)
