@@ -563,7 +563,7 @@ def _processor_settings(folder):
     return {}, folder if folder.is_file() else folder/'config.json'
 
 def _side(path, said, name, key):
-    "A side in pixels, given as one number or by its key; None where it is not given."
+    "A side in pixels, given as one number or by its key; None if it is not given."
     given = said.get(name)
     side = given
     if isinstance(given, dict):
