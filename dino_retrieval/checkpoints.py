@@ -33,8 +33,13 @@ MAX_PATCHES = 256      # a side
 
 def _whole(value): return isinstance(value, Integral) and not isinstance(value, bool)
 
+def _short(value):
+    "A value as a message gives it: printable, in one line, of sixty characters at most."
+    text = printable(repr(value))
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
 def _check_size(size, patch, where=''):
-    "Raise `InputError` unless this many pixels a side can be cut into patches."
+    "Raise `InputError` unless this many pixels a side make a whole number of patches."
     if not _whole(size) or size < 1:
         raise InputError(f'{where}size {_short(size)} is no number of pixels a side: '
                          f'try {16*patch}')
@@ -48,44 +53,43 @@ def _check_size(size, patch, where=''):
                          f'try {low} or {low + patch}')
 
 def _check_resize(resize, size, where=''):
+    "Raise `InputError` unless the shorter side before the crop fits the crop."
     if not _whole(resize) or not size <= resize <= 16*size:
         raise InputError(f'{where}a shorter side of {_short(resize)} pixels does not go '
                          f'with a cut of {size}: try {round(size*256/224)}')
-
-def _short(value):
-    "A value as a message gives it: printable, in one line, of sixty characters at most."
-    text = printable(repr(value))
-    return text if len(text) <= 60 else f'{text[:57]}...'
 
 # %% ../nbs/01e_checkpoints.ipynb #e78999ca
 def _check_stats(mean, std, where=''):
     "Raise `InputError` unless pixels can be normalised with these, per channel."
     for name, values in (('mean', mean), ('std', std)):
-        fine = isinstance(values, (list, tuple)) and len(values) == 3 and all(
-            isinstance(v, (int, float)) and math.isfinite(v) for v in values)
-        if not fine:
+        if not _is_triple(values):
             raise InputError(f'{where}image_{name} {_short(values)}: three finite '
                              'numbers are needed, one a channel')
     if min(std) <= 0:
         raise InputError(f'{where}image_std {_short(std)}: pixels are divided by it, so '
                          'each must be above 0')
 
+def _is_triple(values):
+    "Are these three finite numbers?"
+    if not isinstance(values, (list, tuple)) or len(values) != 3: return False
+    return all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
+
 # %% ../nbs/01e_checkpoints.ipynb #c267a424
 _one_at_a_time = RLock()      # `transformers` changes settings of the process as it loads
 
 @contextmanager
 def _quiet():
-    "Without the bars, reports and warnings of the libraries that read and write models."
+    "Inside, the libraries that read and write models print no bars and no warnings."
     loggers = [logging.getLogger(name) for name in ('transformers', 'huggingface_hub')]
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        levels = [l.level for l in loggers]
+        levels = [logger.level for logger in loggers]
         bars = hf_logging.is_progress_bar_enabled()
         hf_logging.disable_progress_bar()
-        for l in loggers: l.setLevel(logging.CRITICAL)
+        for logger in loggers: logger.setLevel(logging.CRITICAL)
         try: yield
         finally:
-            for l, level in zip(loggers, levels): l.setLevel(level)
+            for logger, level in zip(loggers, levels): logger.setLevel(level)
             if bars: hf_logging.enable_progress_bar()
 
 # %% ../nbs/01e_checkpoints.ipynb #5f744219
@@ -112,21 +116,22 @@ def _json(path):
         raise InputError(f"'{path}' holds no JSON object but {_short(said)}")
     return said
 
+# %% ../nbs/01e_checkpoints.ipynb #e13925b6
 def _local(name):
     "The folder or file of a model that is here; None for what may be a Hub name."
     if not str(name).strip():
         raise InputError("no model is named: give 'tiny', a Hugging Face name, a folder "
                          'or a file of weights')
-    folder = TINY if str(name) == 'tiny' else Path(name)
-    if folder.is_dir(): return folder
-    if folder.is_file():
-        if folder.suffix in LONE: return folder
-        raise InputError(f"'{folder}' is a file, but none of {' or '.join(LONE)}: name "
+    path = TINY if str(name) == 'tiny' else Path(name)
+    if path.is_dir(): return path
+    if path.is_file():
+        if path.suffix in LONE: return path
+        raise InputError(f"'{path}' is a file, but none of {' or '.join(LONE)}: name "
                          'the folder that holds it')
-    if folder.is_symlink():
-        raise InputError(f"'{folder}' is a link to nowhere: name the folder it should "
+    if path.is_symlink():
+        raise InputError(f"'{path}' is a link to nowhere: name the folder it should "
                          'lead to')
-    if folder.suffix in LONE:
+    if path.suffix in LONE:
         raise InputError(f"there is no file '{printable(str(name))}'")
 
 # %% ../nbs/01e_checkpoints.ipynb #04261025
@@ -137,9 +142,11 @@ SIZES = dict(hidden_size=(1, 16_384), num_hidden_layers=(1, 256),
 SHARES = dict(mlp_ratio=(.01, 64), layer_norm_eps=(0, 1), layerscale_value=(-1e4, 1e4),
               hidden_dropout_prob=(0, 1), attention_probs_dropout_prob=(0, 1),
               drop_path_rate=(0, 1), initializer_range=(0, 1e4))
-POOLS = 'cls', 'cls+mean', 'gem'        # from tokens to a vector, as `01_model` tells
+POOLS = 'cls', 'cls+mean', 'gem'        # from tokens to a vector: see `01_model`
 
-def _check_range(path, name, value, kinds, least, most):
+def _check_range(path, name, value, *, kinds, span):
+    "Raise `InputError` unless the value is a number in the span."
+    least, most = span
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
     if is_number and least <= value <= most: return
     number = 'whole number' if kinds is Integral else 'number'
@@ -154,16 +161,31 @@ def _checked(path, said):
         if isinstance(side, list) and len(side) == 2 and side[0] == side[1]:
             said[name] = side[0]
     for name, value in said.items():
-        if name in SIZES: _check_range(path, name, value, Integral, *SIZES[name])
-        if name in SHARES: _check_range(path, name, value, (int, float), *SHARES[name])
+        if name in SIZES:
+            _check_range(path, name, value, kinds=Integral, span=SIZES[name])
+        if name in SHARES:
+            _check_range(path, name, value, kinds=(int, float), span=SHARES[name])
     if said.get('embedder_pool', 'cls') not in POOLS:
         raise InputError(f"'{path}': embedder_pool {_short(said['embedder_pool'])}: "
                          f'choose {", ".join(POOLS)}')
     return said
 
+# %% ../nbs/01e_checkpoints.ipynb #f158dcd6
+def _as_config(path, said):
+    "Settings as the class of `transformers` that they name; foreign entries are dropped."
+    cls = CONFIG_MAPPING[said['model_type']]
+    takes = set(inspect.signature(cls).parameters) | set(cls.attribute_map)
+    takes -= set(inspect.signature(PreTrainedConfig).parameters)
+    own = {k: v for k, v in said.items() if k in takes}
+    try: config = cls(**own)
+    except Exception as e:
+        raise InputError(f"'{path}' describes no model ({_reason(e)})") from e
+    config.embedder_pool = said.get('embedder_pool', 'cls')
+    return config
+
 # %% ../nbs/01e_checkpoints.ipynb #400df4f3
 def _config(folder):
-    "A folder's configuration, as `transformers`' own class; runs no code of its own."
+    "A folder's configuration as a class of `transformers`; runs no code of the folder."
     path = folder/'config.json'
     if not path.is_file():
         raise InputError(f"'{folder}' holds no model: no config.json in it")
@@ -187,23 +209,12 @@ def _config(folder):
                          'another vision transformer')
     return _as_config(path, _checked(path, said))
 
-def _as_config(path, said):
-    "Settings as the class of `transformers` that they name, of which it takes its own."
-    cls = CONFIG_MAPPING[said['model_type']]
-    takes = set(inspect.signature(cls).parameters) | set(cls.attribute_map)
-    takes -= set(inspect.signature(PreTrainedConfig).parameters)
-    try: config = cls(**{k: v for k, v in said.items() if k in takes})
-    except Exception as e:
-        raise InputError(f"'{path}' describes no model ({_reason(e)})") from e
-    config.embedder_pool = said.get('embedder_pool', 'cls')
-    return config
-
 # %% ../nbs/01e_checkpoints.ipynb #ae230301
 WEIGHTS, INDEX = 'model.safetensors', 'model.safetensors.index.json'
-LFS = b'version https://git-lfs'          # the beginning of git-lfs' stand-in for a file
+LFS = b'version https://git-lfs'          # how a Git LFS pointer begins
 
 def _shards(folder):
-    "Names of the files that share the weights, where they are in several."
+    "Names of the files over which the weights are spread."
     names = _json(folder/INDEX).get('weight_map')
     names = sorted(set(map(str, names.values()))) if isinstance(names, dict) else ['']
     for name in names:
@@ -219,7 +230,9 @@ def _weight_files(folder):
                      'are not read, since they can run code; save them as safetensors '
                      'where you trust them')
 
+# %% ../nbs/01e_checkpoints.ipynb #ad64bc78
 def _check_start(path):
+    "Raise `InputError` for an empty file, or a pointer in the place of one."
     with open(path, 'rb') as f: start = f.read(len(LFS))
     if start == LFS:
         raise InputError(f"'{path}' is a Git LFS pointer, not the weights themselves: "
@@ -241,7 +254,7 @@ def _read(tensor, name, folder):
     if name.endswith(('index', 'ids')): return tensor.clone()     # of positions
     if not tensor.is_floating_point():
         raise InputError(f"'{folder}': the tensor {printable(name)} is {tensor.dtype}, "
-                         'not of floating point: take a model that is not quantised')
+                         'not floating point: take a model that is not quantised')
     numbers = tensor.to(torch.float32, copy=True)
     if numbers.numel() and not torch.stack(numbers.aminmax()).isfinite().all():
         raise InputError(f"'{folder}': the tensor {printable(name)} holds NaN or "
@@ -250,14 +263,15 @@ def _read(tensor, name, folder):
 
 def _five(names):
     "Five of the names, and how many more there are."
-    names = sorted(printable(str(n)) for n in names)
-    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-    return ', '.join(names[:5]) + more
+    shown = sorted(printable(str(name)) for name in names)
+    more = f' and {len(shown) - 5} more' if len(shown) > 5 else ''
+    return ', '.join(shown[:5]) + more
 
-def _refuse(folder, names, says):
-    names = [n for n in names if not _spare(n)]
-    if names:
-        raise InputError(f"'{folder}' {says}: {_five(names)}; save the backbone alone, "
+def _refuse(folder, names, fault):
+    "Raise `InputError` for tensors on which embeddings depend."
+    faulty = [name for name in names if not _spare(name)]
+    if faulty:
+        raise InputError(f"'{folder}' {fault}: {_five(faulty)}; save the backbone alone, "
                          'whole, or choose another model')
 
 def _complain(folder, info):
@@ -327,7 +341,7 @@ def _load_backbone(folder, config, empty, tensors):
 
 # %% ../nbs/01e_checkpoints.ipynb #1c40f0e3
 def _lone_file(source):
-    "The file that is a model by itself: named, or alone in a folder; None without one."
+    "The file that is a model by itself, named or alone in its folder; None without one."
     if source.is_file(): return source
     if (source/'config.json').exists(): return None
     files = [p for p in source.iterdir() if p.suffix in LONE and p.is_file()]
@@ -340,7 +354,8 @@ def _unpickled(path):
     "What a file by torch.save holds, its tensors not yet read; no code in it runs."
     _check_start(path)
     try:
-        with zipfile.ZipFile(path) as z: packed = any(i.compress_type for i in z.filelist)
+        with zipfile.ZipFile(path) as z: entries = z.filelist
+        packed = any(entry.compress_type for entry in entries)
         if packed: raise ValueError('compressed')
         return torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except Exception as e:
@@ -350,7 +365,7 @@ def _unpickled(path):
 
 # %% ../nbs/01e_checkpoints.ipynb #75018a52
 def _backbone_within(said):
-    "The entry and the prefix under which a training checkpoint keeps a backbone."
+    "Where a training checkpoint keeps its backbone: entry, and what precedes the names."
     found = []
     for entry, part in [('', said), *said.items()]:
         for name in part if isinstance(part, dict) else ():
@@ -359,29 +374,33 @@ def _backbone_within(said):
     teachers = [pair for pair in found if 'teacher' in ' '.join(pair)]
     return (teachers or found or [('', '')])[0]
 
+# %% ../nbs/01e_checkpoints.ipynb #bead4842
 def _check_flat(path, said):
     "Raise `InputError` unless this is a dict of tensors that the file really holds."
     if not isinstance(said, dict):
         raise InputError(f"'{path}' holds no dict of tensors but a "
                          f"{type(said).__name__}: save the model's state_dict()")
     if 'embeddings.cls_token' in said:
-        raise InputError(f"'{path}' is of a folder by transformers, which tells what it "
-                         'is in config.json: name that folder, with config.json in it')
-    entry, prefix = _backbone_within(said)
-    if entry or prefix:
+        raise InputError(f"'{path}' belongs to a folder by transformers, whose "
+                         'config.json says what it is: name that folder')
+    entry, front = _backbone_within(said)
+    if entry or front:
         where = f'of its entry {_short(entry)} ' if entry else ''
-        names = f', named without {_short(prefix)} in front' if prefix else ''
+        names = f', named without {_short(front)} in front' if front else ''
         raise InputError(f"'{path}' is a training checkpoint: save the backbone's "
                          f'tensors {where}alone{names}, with torch.save')
-    plain = torch.Tensor, nn.Parameter
-    others = [k for k, v in said.items() if not isinstance(k, str)
-              or type(v) not in plain or v.layout != torch.strided or v.is_meta]
+    others = [k for k, v in said.items() if not isinstance(k, str) or not _is_plain(v)]
     if others:
-        raise InputError(f"'{path}' holds what is no tensor: {_five(others)}; save the "
+        raise InputError(f"'{path}' holds more than tensors: {_five(others)}; save the "
                          "model's state_dict() alone")
     if sum(t.nbytes for t in said.values()) > path.stat().st_size:
         raise InputError(f"'{path}' describes more numbers than it holds: download it "
                          'again')
+
+def _is_plain(value):
+    "Is this a tensor whose numbers are all there?"
+    if type(value) not in (torch.Tensor, nn.Parameter): return False
+    return value.layout == torch.strided and not value.is_meta
 
 # %% ../nbs/01e_checkpoints.ipynb #abd1a3ce
 TOP = {'cls_token': 'embeddings.cls_token', 'mask_token': 'embeddings.mask_token',
@@ -397,16 +416,20 @@ WITHIN = {'attn.proj.': 'attention.output.dense.', 'mlp.w12.': 'mlp.weights_in.'
 TIMMS = {'mlp.fc1.': 'mlp.weights_in.', 'mlp.fc2.': 'mlp.weights_out.'}  # of a SwiGLU
 BLOCK = re.compile(r'blocks\.(?:\d+\.)?(\d+)\.(.+)')
 
+def _new_name(name, swiglu):
+    "The name that a tensor of Meta's or timm's has in a folder; foreign names stay."
+    block = BLOCK.fullmatch(name)
+    if block is None: return TOP.get(name, name)
+    new = f'encoder.layer.{block[1]}.{block[2]}'
+    for old, ours in {**WITHIN, **(TIMMS if swiglu else {})}.items():
+        new = new.replace(f'.{old}', f'.{ours}')
+    return new
+
 def _renamed(tensors, swiglu):
     "Tensors of Meta's or timm's layout, named as in a folder; foreign names stay."
     named = {}
     for name, tensor in tensors.items():
-        block = BLOCK.fullmatch(name)
-        if block is None: new = TOP.get(name, name)
-        else:
-            new = f'encoder.layer.{block[1]}.{block[2]}'
-            for old, ours in {**WITHIN, **(TIMMS if swiglu else {})}.items():
-                new = new.replace(f'.{old}', f'.{ours}')
+        new = _new_name(name, swiglu)
         if '.attn.qkv.' in new and tensor.dim():
             for part, third in zip(('query', 'key', 'value'), tensor.chunk(3)):
                 named[new.replace('attn.qkv', f'attention.attention.{part}')] = third
@@ -415,7 +438,7 @@ def _renamed(tensors, swiglu):
 
 # %% ../nbs/01e_checkpoints.ipynb #6eaa1966
 def _ratio(width, hidden, swiglu):
-    "The MLP's ratio by which `transformers` gets so many hidden units, or None."
+    "The `mlp_ratio` that gives so many hidden units in `transformers`, or None."
     for ratio in range(1, 65):
         units = width*ratio
         if swiglu: units = (int(units*2/3) + 7)//8*8
@@ -433,7 +456,7 @@ def _sizes(path, named, swiglu):
     lacks = [name for name, dims in needs.items() if found[name].dim() != dims]
     if lacks:
         raise InputError(f"'{path}' is no DINOv2 in Meta's or timm's layout (it has no "
-                         f'sound {_five(lacks)}), and no config.json tells what it is')
+                         f'valid {_five(lacks)}), and no config.json says what it is')
     width, hidden = found[f'blocks.0.{mlp}.weight'].shape
     patch = found['patch_embed.proj.weight'].shape[-1]
     grid = math.isqrt(max(found['pos_embed'].shape[1] - 1, 0))
@@ -447,7 +470,7 @@ def _sizes(path, named, swiglu):
                     num_register_tokens=registers.shape[1])
     if width % 64 or said['mlp_ratio'] is None:
         raise InputError(f"'{path}': a width of {width} with {hidden} hidden units is "
-                         'none of DINOv2: heads are 64 wide, and the MLP is a whole '
+                         'not a DINOv2: heads are 64 wide, and the MLP is a whole '
                          'number of times as wide as the tokens')
     return _checked(path, said)
 
@@ -472,7 +495,7 @@ def _from_file(path):
 
 # %% ../nbs/01e_checkpoints.ipynb #81b8514c
 def _within(seconds, ask):
-    "What a function returns, or raises; `TimeoutError` where it takes longer."
+    "What a function returns, or raises; `TimeoutError` if it takes longer."
     answer = SimpleQueue()
     def run():
         try: answer.put((ask(), None))
@@ -490,9 +513,9 @@ def _hub_config(name):
     try:
         url = huggingface_hub.hf_hub_url(name, 'config.json')
         ask = functools.partial(huggingface_hub.get_hf_file_metadata, url, timeout=wait)
+        cached = False
         try: _within(wait, ask)
         except Exception: cached = True           # no network, or no such model
-        else: cached = False
         fetch = functools.partial(huggingface_hub.hf_hub_download, name,
                                   local_files_only=cached)
         folder = Path(fetch('config.json')).parent
@@ -530,7 +553,7 @@ def _weights_on_hub(fetch, folder):
 
 # %% ../nbs/01e_checkpoints.ipynb #84c3c107
 def _processor_settings(folder):
-    "What the processor's file says, and its path; the first that there is."
+    "The processor's settings and their path, from the first file that there is."
     for name in PROCESSORS:
         path = folder/name
         if not path.is_file(): continue
@@ -540,7 +563,7 @@ def _processor_settings(folder):
     return {}, folder if folder.is_file() else folder/'config.json'
 
 def _side(path, said, name, key):
-    "A side in pixels, given as one number or by its key; None where it is not given."
+    "A side in pixels, given as one number or by its key; None if it is not given."
     given = said.get(name)
     side = given
     if isinstance(given, dict):
@@ -563,15 +586,16 @@ def _filter(path, said, usual):
     return FILTERS[number]
 
 # %% ../nbs/01e_checkpoints.ipynb #61f20973
-def _cut(path, said, most):
-    "Size, side before the cut, squash and filter, as a processor's settings have them."
-    cuts, given = said.get('do_center_crop', 'crop_size' in said), said.get('size')
+def _view_of(path, said, most):
+    "Size, side before the crop, squash and filter, as a processor's settings have them."
+    crops = said.get('do_center_crop', 'crop_size' in said)
+    given = said.get('size')
     square = isinstance(given, dict) and given.get('height') is not None
-    squash = square or (not cuts and not isinstance(given, dict) and given is not None)
+    squash = square or (not crops and not isinstance(given, dict) and given is not None)
     side = _side(path, said, 'size', key='height' if squash else 'shortest_edge')
-    if cuts: size = _side(path, said, 'crop_size', key='height') or most
+    if crops: size = _side(path, said, 'crop_size', key='height') or most
     elif squash: size = side
-    else: size, side = most, None          # pictures of any shape: a cut of ours
+    else: size, side = most, None          # images of any shape: a crop of ours
     if side is None: side = round(size*256/224)
     usual = 'bilinear' if squash else 'bicubic'
     return dict(size=size, resize=side, squash=squash,
@@ -582,7 +606,7 @@ def _view_settings(folder, config, size):
     "The checkpoint's own preprocessing, around a size of the user's."
     said, path = _processor_settings(folder)
     side = getattr(config, 'image_size', None)
-    view = _cut(path, said, min(side if _whole(side) else 224, 224))
+    view = _view_of(path, said, min(side if _whole(side) else 224, 224))
     own = view['size']
     if size is None: _check_size(own, config.patch_size, f"'{path}': ")
     _check_resize(view['resize'], own, f"'{path}': ")
@@ -591,8 +615,8 @@ def _view_settings(folder, config, size):
         view.update(size=size, resize=round(size*view['resize']/own))
     stats = dict(mean=said.get('image_mean', (.485, .456, .406)),
                  std=said.get('image_std', (.229, .224, .225)))
-    for k, v in stats.items():
-        if isinstance(v, (int, float)): stats[k] = [v]*3     # one for all channels
+    for name, value in stats.items():
+        if isinstance(value, (int, float)): stats[name] = [value]*3   # for all channels
     _check_stats(**stats, where=f"'{path}': ")
     return {**view, **stats}
 
@@ -603,13 +627,13 @@ class Checkpoint:
     source: Path              # the file or folder that it was read from
     backbone: PreTrainedModel # whole and finite
     pool: str                 # one of POOLS
-    view: dict                # size, resize, squash, resample, mean, std of an `Embedder`
+    view: dict                # size, resize, squash, resample, mean, std of an Embedder
 
 def load_checkpoint(
-    name_or_dir, # 'tiny', a Hub name (facebook/dinov2-base), folder, file
-    size=None,   # side of the picture, pixels; None: the checkpoint's own
+    name_or_dir:str|Path, # 'tiny', a Hub name (facebook/dinov2-base), folder, file
+    size:int|None=None,   # side of the image, pixels; None: the checkpoint's own
 )->Checkpoint:
-    "Read and check a backbone; raises `InputError`, saying why. Runs no code of a model."
+    "Read and check a backbone; raises `InputError`. Runs no code that came with it."
     with _quiet():
         folder, fetch = _local(name_or_dir), None
         if folder is None: folder, fetch = _hub_config(str(name_or_dir))
