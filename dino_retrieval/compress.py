@@ -122,7 +122,8 @@ def check_index(
     check_k(1, n)
     if n < 2: raise InputError('an index needs two pictures: search is exact without')
     within = n - len(_held_out(n)) if hold_out else n
-    return dict(kind=kind, **_effort(kind, _lists(within), ef_search=ef_search, nprobe=nprobe))
+    effort = _effort(kind, _lists(within), ef_search=ef_search, nprobe=nprobe)
+    return dict(kind=kind, **effort)
 
 # %% ../nbs/03c_compress.ipynb #23aea2ce
 def build_index(
