@@ -29,7 +29,7 @@ def _lists(n):
     "Cells of an IVF index over n vectors; FAISS wants 39 vectors for each."
     return max(1, min(round(n**.5), n//39))
 
-def _effort(kind, lists, ef_search, nprobe):
+def _effort(kind, lists, ef_search=None, nprobe=None):
     "The setting by which an index trades time for recall, as a dict."
     own = dict(hnsw='ef_search', ivf='nprobe').get(kind)
     for name, value in (('ef_search', ef_search), ('nprobe', nprobe)):
@@ -38,11 +38,11 @@ def _effort(kind, lists, ef_search, nprobe):
                              f"{own or 'no such setting'}")
     if kind == 'hnsw':
         if ef_search is None: ef_search = 64
-        check_whole('ef_search', ef_search, 1, 1_000_000)
+        check_whole('ef_search', ef_search, 1, most=1_000_000)
         return dict(ef_search=int(ef_search))
     if kind == 'ivf':
         if nprobe is None: nprobe = max(1, lists//8)
-        check_whole('nprobe', nprobe, 1, lists)
+        check_whole('nprobe', nprobe, 1, most=lists)
         return dict(nprobe=int(nprobe))
     return {}
 
@@ -71,17 +71,17 @@ def _new_index(kind, lists, v, rows):
 
 # %% ../nbs/03c_compress.ipynb #0121c60c
 def search_index(
-    index,   # of `build_index`
-    queries, # (m,d) float32 array of unit length
-    vectors, # (n,d) array or memory map that the index was built of
-    k,       # hits wanted, at most n
-)->tuple:    # scores (m,k) float32, indices (m,k) int64; best first
+    index,              # of `build_index`
+    queries:np.ndarray, # (m,d) float32 of unit length
+    vectors:np.ndarray, # (n,d) or memory map that the index was built of
+    k:int,              # hits wanted, at most n
+)->tuple:               # scores (m,k) float32, indices (m,k) int64; best first
     "Scores and rows by an index; where it finds too few, by exact search."
     e = np.ascontiguousarray(queries, dtype=np.float32)
     _, candidates = index.search(e, min(index.ntotal, max(3*k, k + 10)))
     too_few = (candidates < 0).any(1)
     known = torch.from_numpy(candidates.clip(0))
-    ranked = rank_candidates(torch.from_numpy(e), vectors, known, k)
+    ranked = rank_candidates(torch.from_numpy(e), vectors, known, k=k)
     s, at = (x.numpy() for x in ranked)
     if too_few.any(): s[too_few], at[too_few] = topk(e[too_few], vectors, k)
     return s, at
@@ -93,7 +93,7 @@ def _held_out(n):
     return np.sort(rows[:min(1000, max(1, n//10))])
 
 def _last_score(e, v, held, k):
-    "For each query the score of its k-th neighbour among the rows that are not held out."
+    "For each query the score of its k-th neighbour among the rows not held out."
     wide = min(len(v), 2*k + 10)
     while True:
         s, at = topk(e, v, wide)
@@ -103,18 +103,18 @@ def _last_score(e, v, held, k):
     return np.array([row[left][k - 1] for row, left in zip(s, there)])
 
 def _recall(built, e, v, k, last):
-    "Share of the k true neighbours of each query, down to its `last` score, found."
-    found, _ = search_index(built, e, v, k)
+    "Fraction of the k true neighbours of each query, down to its `last` score, found."
+    found, _ = search_index(built, e, v, k=k)
     return float((found >= last[:, None] - 1e-6).mean())
 
 # %% ../nbs/03c_compress.ipynb #1d081317
 def check_index(
-    n,             # vectors to index
-    kind='hnsw',   # 'hnsw', 'ivf' or 'sq8'
-    ef_search=None,# candidates that hnsw keeps in hand; None: 64
-    nprobe=None,   # cells that ivf searches; None: an eighth of them
-    hold_out=True, # hold a part of the vectors out, to measure by
-)->dict:           # kind, and its setting
+    n:int,              # vectors to index
+    kind:str='hnsw',    # 'hnsw', 'ivf' or 'sq8'
+    ef_search:int=None, # candidates that hnsw keeps in hand; None: 64
+    nprobe:int=None,    # cells that ivf searches; None: an eighth of them
+    hold_out:bool=True, # hold out some of the vectors, to measure by
+)->dict:                # kind, and its setting
     "Raise `InputError` for an index that cannot be built."
     if kind not in INDEXES:
         raise InputError(f"index('{kind}'): choose {', '.join(INDEXES)}")
@@ -122,27 +122,30 @@ def check_index(
     check_k(1, n)
     if n < 2: raise InputError('an index needs two pictures: search is exact without')
     within = n - len(_held_out(n)) if hold_out else n
-    return dict(kind=kind, **_effort(kind, _lists(within), ef_search, nprobe))
+    effort = _effort(kind, _lists(within), ef_search=ef_search, nprobe=nprobe)
+    return dict(kind=kind, **effort)
 
+# %% ../nbs/03c_compress.ipynb #23aea2ce
 def build_index(
-    vectors,       # (n,d) array or memory map, of unit length
-    kind='hnsw',   # 'hnsw', 'ivf' or 'sq8'
-    queries=None,  # (m,d) of unit length to measure by; None: held-out rows
-    ef_search=None,# candidates that hnsw keeps in hand; None: 64
-    nprobe=None,   # cells that ivf searches; None: an eighth of them
-)->tuple:          # the index; a dict of its kind, setting, recall and measured_by
+    vectors:np.ndarray,      # (n,d) or memory map, of unit length
+    kind:str='hnsw',         # 'hnsw', 'ivf' or 'sq8'
+    queries:np.ndarray=None, # (m,d) of unit length to measure by; None: held-out rows
+    ef_search:int=None,      # candidates that hnsw keeps in hand; None: 64
+    nprobe:int=None,         # cells that ivf searches; None: an eighth of them
+)->tuple:                    # the index; a dict of kind, setting, recall, measured_by
     "Build an index and measure its recall@10 against exact search."
-    n, hold_out = len(vectors), queries is None
+    n = len(vectors)
+    hold_out = queries is None
     about = check_index(n, kind, ef_search=ef_search, nprobe=nprobe, hold_out=hold_out)
     held = _held_out(n) if hold_out else np.empty(0, int)
     e = vectors[held] if hold_out else queries
     if len(e) == 0: raise InputError('queries: there are none to measure the index by')
     rest = np.setdiff1d(np.arange(n), held)
     k = min(10, len(rest))
-    last = _last_score(e, vectors, held, k)
-    index = _new_index(kind, _lists(len(rest)), vectors, rest)
+    last = _last_score(e, vectors, held, k=k)
+    index = _new_index(kind, _lists(len(rest)), vectors, rows=rest)
     _set_effort(index, about)
-    about['recall'] = _recall(index, e, vectors, k, last)
+    about['recall'] = _recall(index, e, vectors, k=k, last=last)
     by = 'held-out pictures' if hold_out else 'given queries'
     about['measured_by'] = f'{by} ({len(e):,})'
     _add(index, vectors, held)
@@ -150,7 +153,7 @@ def build_index(
 
 # %% ../nbs/03c_compress.ipynb #41daa5d7
 def pack_index(
-    index, # of `build_index`
+    index,  # of `build_index`
 )->bytes:
     "The bytes of an index, for a file."
     return _faiss().serialize_index(index).tobytes()
@@ -163,14 +166,14 @@ def _unpacked(raw, about, shape):
         _set_effort(built, about)
         rows = np.sort(faiss.vector_to_array(built.id_map))
     except (RuntimeError, AttributeError, TypeError, OverflowError): return None
-    whole = (built.ntotal, built.d) == shape and np.array_equal(rows, np.arange(shape[0]))
-    return built if whole else None
+    each_once = np.array_equal(rows, np.arange(shape[0]))
+    return built if each_once and (built.ntotal, built.d) == shape else None
 
 def read_index(
-    file,  # that holds the bytes of `pack_index`
-    about, # dict of `build_index`, with the sha256 of the bytes
-    shape, # (n,d) of the vectors that it was built of
-):         # the index
+    file:str|Path, # that holds the bytes of `pack_index`
+    about:dict,    # of `build_index`, with the sha256 of the bytes
+    shape:tuple,   # (n,d) of the vectors that it was built of
+):                 # the index
     "Read an index; raises `InputError` for a file that is not the one written."
     file = Path(file)
     n, d = shape
