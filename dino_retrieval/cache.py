@@ -32,8 +32,8 @@ def _content_hash(path):
     except OSError as e: return BadImage(path, e.strerror or e)
 
 def content_hashes(
-    paths, # image files
-)->list:   # of each: sha256 of its content, or a `BadImage`
+    paths:list, # image files
+)->list:        # for each: sha256 of its content, or a `BadImage`
     "Hash each file once, in threads."
     with ThreadPoolExecutor() as ex: return list(ex.map(_content_hash, paths))
 
@@ -45,27 +45,39 @@ def _equal_batches(to_tokens, x, n):
     return torch.cat([to_tokens(part) for part in parts])[:len(x)]
 
 # %% ../nbs/02b_cache.ipynb #4b4b6798
-def _fixed_views(im, names, model):
-    "The views 'CONTENT NAME': centre, mirror, or a crop that follows from the name."
+def _fixed_views(im, keys, model):
+    "The views 'CONTENT NAME': centre, mirror, or a crop that follows from the key."
     centre = model.view()(im)
-    for content, name in map(str.split, names):
+    for key in keys:
+        content, name = key.split()
         if name == 'centre': yield centre
         elif name == 'mirror': yield centre.flip(-1)
         else:
             with seeded(int(name), int(content[:8], 16)): crop = TrainView(model.size)(im)
             yield crop
 
+# %% ../nbs/02b_cache.ipynb #a8454b1f
+def _missing(log, views, paths, contents):
+    "{content: (path, keys of views)} of what the log lacks."
+    missing = {}
+    for path, content in zip(paths, contents):
+        if isinstance(content, BadImage): continue
+        keys = [f'{content} {view}' for view in views]
+        lacking = [key for key in keys if key not in log]
+        if lacking: missing[content] = path, lacking
+    return missing
+
 def _read_views(model, batch, executor):
-    "Names and views of some images; {content: error} of those that cannot be read."
+    "Keys and views of some images; {content: error} of those that cannot be read."
     shorter = max(model.resize, TrainView(model.size).shorter)
     paths = [path for _, (path, _) in batch]
     images = list(executor.map(try_load_image, paths, [shorter]*len(paths)))
     keys, views, bad = [], [], {}
-    for im, (content, (_, names)) in zip(images, batch):
+    for im, (content, (_, its_keys)) in zip(images, batch):
         if isinstance(im, BadImage): bad[content] = im
         else:
-            keys += names
-            views += _fixed_views(im, names, model)
+            keys += its_keys
+            views += _fixed_views(im, its_keys, model)
     return keys, views, bad
 
 # %% ../nbs/02b_cache.ipynb #af419955
@@ -91,27 +103,29 @@ def _check_room(folder, need, progress):
 
 # %% ../nbs/02b_cache.ipynb #6f9fdb06
 class TokenCache(torch.utils.data.Dataset):
-    "Item (i, draw): the trunk's tokens of one of a picture's fixed views, label, i."
+    "Item (i, draw): the trunk's tokens of one of an image's fixed views, label, i."
     def __init__(self,
-        s:ImageSet,      # the pictures
-        model,           # an `Embedder`
-        folder,          # where caches live; made if needed
-        crops=1,         # random crops of each picture, beside the centre and its mirror
-        seed=42,         # of the choice of views
-        precision='auto',# of the tokens
-        progress=True,   # show a bar
+        s:ImageSet,            # the images
+        model:torch.nn.Module, # an `Embedder`
+        folder:str|Path,       # where caches live; made if needed
+        crops:int=1,           # random crops of each image, beside centre and mirror
+        seed:int=42,           # of the choice of views
+        precision:str='auto',  # of the tokens
+        progress:bool=True,    # show a bar
     ):
-        self.seed, self.epoch = seed, 0
+        self.seed = seed
+        self.epoch = 0
         self.views = ['centre']
         if crops: self.views += ['mirror', *map(str, range(crops))]
         self.folder = Path(folder)/trunk_fingerprint(model, precision)[:16]
         make_folder(self.folder)
         to_tokens = trunk(model, precision)
         blank = to_tokens(torch.zeros(1, 3, model.size, model.size, device=model.device))
-        self.dtype, self.shape = blank.dtype, tuple(blank.shape[1:])
+        self.dtype = blank.dtype
+        self.shape = tuple(blank.shape[1:])              # tokens, dimensions
         self.log = Log(self.folder/'tokens.log', blank.nbytes)
         contents = content_hashes(s.paths)
-        bad = self._fill(model, to_tokens, s.paths, contents, progress)
+        bad = self._fill(model, to_tokens, s.paths, contents=contents, progress=progress)
         errors = [BadImage(path, bad[content].reason) if content in bad else None
                   for path, content in zip(s.paths, contents)]
         self.s = skip_bad(s, errors)
@@ -119,56 +133,53 @@ class TokenCache(torch.utils.data.Dataset):
 
     def __len__(self): return len(self.s)
 
-    def tokens(self, i, view):
-        "Tokens (t,d) of a view of picture `i`."
-        raw = self.log[f'{self.contents[i]} {view}']
-        return torch.from_numpy(raw.copy()).view(self.dtype).view(self.shape)
-
-    def __getitem__(self, key):
-        i, _ = key
-        rng = np.random.default_rng((self.seed, self.epoch, *key))
-        view = self.views[rng.integers(len(self.views))]
-        return self.tokens(i, view), int(self.s.labels[i]), i
-
 # %% ../nbs/02b_cache.ipynb #94b4e1c8
 @patch
-def _missing(self:TokenCache, paths, contents):
-    "{content: (path, names of views)} of what the log lacks."
-    missing = {}
-    for path, content in zip(paths, contents):
-        if isinstance(content, BadImage): continue
-        names = [f'{content} {view}' for view in self.views]
-        names = [name for name in names if name not in self.log]
-        if names: missing[content] = path, names
-    return missing
-
-@patch
-def _fill(self:TokenCache, model, to_tokens, paths, contents, progress):
-    "Compute what is missing and keep it; {content: error} of the pictures without."
-    bad = {content: content for content in contents if isinstance(content, BadImage)}
-    if not self._missing(paths, contents): return bad
+def _fill(self:TokenCache, model, to_tokens, paths, *, contents, progress):
+    "Compute what is missing and keep it; {content: error} of the images without."
+    bad = {}
+    for content in contents:
+        if isinstance(content, BadImage): bad[content] = content
+    if not _missing(self.log, self.views, paths, contents): return bad
     with _turn(self.folder, progress):
         self.log.refresh()
         self.log.repair()
-        missing = self._missing(paths, contents)
-        n = sum(len(names) for _, names in missing.values())
+        missing = _missing(self.log, self.views, paths, contents)
+        n = sum(len(keys) for _, keys in missing.values())
         _check_room(self.folder, n*self.log.width, progress)
         bar = progress_bar(total=n, desc='cache', unit='view', progress=progress)
         with ThreadPoolExecutor() as ex, bar:
             for batch in chunked(missing.items(), 12):
                 keys, views, errors = _read_views(model, batch, ex)
                 bad.update(errors)
-                if keys: self._keep(model, to_tokens, keys, views)
-                bar.update(sum(len(names) for _, (_, names) in batch))
+                if keys: self._keep(model, to_tokens, keys, views=views)
+                for _, (_, done) in batch: bar.update(len(done))
     return bad
 
 @patch
-def _keep(self:TokenCache, model, to_tokens, keys, views):
+def _keep(self:TokenCache, model, to_tokens, keys, *, views):
     "Append the tokens of some views to the log."
     n = 4 if model.device.type == 'cpu' else 32
     tokens = _equal_batches(to_tokens, model.normalize(torch.stack(views)), n)
     rows = tokens.cpu().contiguous().flatten(1)
     self.log.append(keys, rows.view(torch.uint8).numpy())
+
+# %% ../nbs/02b_cache.ipynb #0ba95002
+@patch
+def tokens(self:TokenCache,
+    i:int,         # position of the image
+    view:str,      # 'centre', 'mirror', or the number of a crop
+)->torch.Tensor:   # (t,d)
+    "The trunk's tokens of a view of an image."
+    raw = self.log[f'{self.contents[i]} {view}']
+    return torch.from_numpy(raw.copy()).view(self.dtype).view(self.shape)
+
+@patch
+def __getitem__(self:TokenCache, key):
+    i, _ = key
+    rng = np.random.default_rng((self.seed, self.epoch, *key))
+    view = self.views[rng.integers(len(self.views))]
+    return self.tokens(i, view), int(self.s.labels[i]), i
 
 # %% ../nbs/02b_cache.ipynb #f060ae7c
 @patch

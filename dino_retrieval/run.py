@@ -22,44 +22,46 @@ from .files import (
 class History:
     "`rows` of epoch, train_loss, active_triplets, map_at_10, lr, seconds; and `best`."
     def __init__(self,
-        rows=(),   # one dict an epoch
-        best=0,    # epoch whose weights are kept
-        verdict='',# the outcome, in a sentence
+        rows:list=(),    # one dict an epoch
+        best:int=0,      # epoch whose weights are kept
+        verdict:str='',  # the outcome, in a sentence
     ):
         self.rows = list(rows)
         self.best = best
         self.verdict = verdict
 
     def save(self,
-        path,     # CSV file
-        new=None, # path to write it at first; None: a random one beside it
+        path:Path,     # CSV file
+        new:Path=None, # path to write it at first; None: a random one beside it
     ):
         "Write the rows as a table, whole or not at all."
         text = ','.join(self.rows[0]) + '\r\n'
         for row in self.rows:
-            cells = ['' if v is None else str(v) for v in row.values()]
+            cells = ['' if value is None else str(value) for value in row.values()]
             text += ','.join(cells) + '\r\n'
         write_text(path, text, new)
 
-    def plot(self):
-        "Loss, active share and validation mAP@10 by epoch; a matplotlib figure."
-        import matplotlib.pyplot as plt
-        panels = {}
-        for name in ('train_loss', 'active_triplets', 'map_at_10'):
-            rows = [row for row in self.rows if row[name] is not None]
-            if rows: panels[name] = rows
-        fig, axes = plt.subplots(1, len(panels), figsize=(2.3*len(panels), 2),
-                                 layout='constrained', squeeze=False)
-        for ax, (name, rows) in zip(axes[0], panels.items()):
-            values = [row[name] for row in rows]
-            ax.plot([row['epoch'] for row in rows], values, marker='.')
-            ax.set(title=name, xlabel='epoch')
-            ax.axvline(self.best, color='tab:green', alpha=.3, linewidth=4)
-            ax.xaxis.get_major_locator().set_params(integer=True)
-            if name == 'map_at_10':                              # the frozen model's
-                ax.axhline(values[0], color='gray', linestyle=':')
-        plt.close(fig)
-        return fig
+# %% ../nbs/02e_run.ipynb #7041360c
+@patch
+def plot(self:History):
+    "Loss, fraction of active triplets and validation mAP@10; a matplotlib figure."
+    import matplotlib.pyplot as plt
+    panels = {}
+    for name in ('train_loss', 'active_triplets', 'map_at_10'):
+        rows = [row for row in self.rows if row[name] is not None]
+        if rows: panels[name] = rows
+    fig, axes = plt.subplots(1, len(panels), figsize=(2.3*len(panels), 2),
+                             layout='constrained', squeeze=False)
+    for ax, (name, rows) in zip(axes[0], panels.items()):
+        values = [row[name] for row in rows]
+        ax.plot([row['epoch'] for row in rows], values, marker='.')
+        ax.set(title=name, xlabel='epoch')
+        ax.axvline(self.best, color='tab:green', alpha=.3, linewidth=4)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        if name == 'map_at_10':                              # the frozen model's
+            ax.axhline(values[0], color='gray', linestyle=':')
+    plt.close(fig)
+    return fig
 
 # %% ../nbs/02e_run.ipynb #1ace96f9
 MADE = dict(format=1, made_by='dino_retrieval')
@@ -83,10 +85,10 @@ def _claim_folder(out, inputs):
 
 # %% ../nbs/02e_run.ipynb #4366a870
 def claim_run(
-    out,             # run folder, there or not
-    resume=False,    # go on with the run in it
-    overwrite=False, # start anew in it
-    inputs=(),       # files that must not lie in it
+    out:str|Path,         # run folder, there or not
+    resume:bool=False,    # go on with the run in it
+    overwrite:bool=False, # start anew in it
+    inputs:list=(),       # files that must not lie in it
 ):
     "Raise `InputError` unless a run may be written to a folder; writes nothing."
     if resume and overwrite: raise InputError('--resume goes on and --overwrite starts '
@@ -104,9 +106,9 @@ def _check_finished(out, resume, overwrite):
 # %% ../nbs/02e_run.ipynb #82c22391
 @contextmanager
 def exclusive(
-    out, # run folder, a Path
+    out:Path, # run folder
 ):
-    "Inside, no other process trains into the folder; it goes again if nothing is made."
+    "Inside, no other process trains into the folder; removed again if left empty."
     was_there = out.is_dir()
     make_folder(out)
     try: lock = locked(out).acquire()
@@ -125,7 +127,7 @@ RUN_FORMAT = 3                  # of last/: 3 since a state holds a `TrainState`
 class RunFolder:
     "A run on disk: `config.json`, `history.csv`, `model/`, and the states in `last/`."
     def __init__(self,
-        out, # the folder; nothing is written before `begin`
+        out:str|Path, # the folder; nothing is written before `begin`
     ):
         self.out = Path(out)
         self.last = self.out/'last'
@@ -144,19 +146,43 @@ class RunFolder:
         write_text(self.last/'last.json', text, self._named('new')[0])
         self.states = states
 
+# %% ../nbs/02e_run.ipynb #ee81364b
+@patch
+def write_config(self:RunFolder,
+    config:dict, # {setting: value}, anything JSON can hold
+):
+    "Write `config.json`, by which the folder is recognised."
+    write_text(self.out/'config.json', json.dumps(MADE | config, indent=1) + '\n')
+
+@patch
+def begin(self:RunFolder,
+    config:dict, # of the run
+):
+    "From here on the folder holds this run; our files in `last/` go, but for the states."
+    self.write_config(config)
+    make_folder(self.last)
+    self._write(self.states)
+    kept = [state['file'] for state in self.states]
+    for name in self.ours:
+        path = self.last/name
+        if path.is_dir(): shutil.rmtree(path)
+        elif name not in kept: path.unlink(missing_ok=True)
+    self.begun = True
+
 # %% ../nbs/02e_run.ipynb #b725ba35
 def _read_index(file):
     "What `last.json` says: format, states, names of our files."
     with open_file(file) as f: index = json.load(f)
-    keys = 'file', 'sha256', 'bytes'
-    states = [{key: state[key] for key in keys} for state in index['states']]
-    names = [f'{name}' for name in index['ours']]
+    states = []
+    for state in index['states']:
+        states.append({key: state[key] for key in ('file', 'sha256', 'bytes')})
+    names = list(map(str, index['ours']))
     if len(names) != 5: raise ValueError
     return index['format'], states, names
 
 @patch
 def read(self:RunFolder):
-    "Take in `last.json`, if it is there; raises where it is damaged."
+    "Take in `last.json`, if it is there; raises `InputError` where it is damaged."
     file = inside(self.last, 'last.json')
     if not file.exists(): return
     try: made, states, names = _read_index(file)
@@ -171,43 +197,20 @@ def read(self:RunFolder):
     self.states = states
     self.ours = names
 
-# %% ../nbs/02e_run.ipynb #ee81364b
-@patch
-def write_config(self:RunFolder,
-    config, # {setting: value}, anything JSON can hold
-):
-    "Write `config.json`, by which the folder is recognised."
-    write_text(self.out/'config.json', json.dumps(MADE | config, indent=1) + '\n')
-
-@patch
-def begin(self:RunFolder,
-    config, # of the run
-):
-    "From here on the folder holds this run; all of ours in `last/` but the states goes."
-    self.write_config(config)
-    make_folder(self.last)
-    self._write(self.states)
-    kept = [state['file'] for state in self.states]
-    for name in self.ours:
-        path = self.last/name
-        if path.is_dir(): shutil.rmtree(path)
-        elif name not in kept: path.unlink(missing_ok=True)
-    self.begun = True
-
 # %% ../nbs/02e_run.ipynb #b3576eec
 @patch
 def save_state(self:RunFolder,
-    state, # tensors and plain values, as `torch.save` takes them
+    state:dict, # tensors and plain values, as `torch.save` takes them
 ):
     "Keep a state beside the one before."
-    kept = [s['file'] for s in self.states[:1]]
-    old = [s['file'] for s in self.states[1:]]
-    path = next(p for p in self._named('state') if p.name not in (*kept, *old))
+    names = [state['file'] for state in self.states]       # newest first
+    free = [path for path in self._named('state') if path.name not in names]
+    path = free[0]
     write_safely(path, lambda to: _dump(state, to), self._named('new')[0])
     with open(path, 'rb') as f: digest = hashlib.file_digest(f, 'sha256').hexdigest()
     entry = dict(file=path.name, sha256=digest, bytes=path.stat().st_size)
     self._write([entry, *self.states[:1]])
-    for name in old: (self.last/name).unlink(missing_ok=True)
+    for name in names[1:]: (self.last/name).unlink(missing_ok=True)
 
 def _dump(state, to):
     try:
@@ -238,11 +241,12 @@ def load_state(self:RunFolder):
     if self.states: raise InputError(f"no state in '{self.last}' is whole: --overwrite "
                                      'starts anew')
 
+# %% ../nbs/02e_run.ipynb #c79ac024
 @patch
 def find_state(self:RunFolder,
-    resume,    # go on with the run in it
-    overwrite, # start anew in it
-):             # a state, or None
+    resume:bool,    # go on with the run in it
+    overwrite:bool, # start anew in it
+)->dict:            # a state, or None
     "The state to resume; raises where the folder holds a run the caller did not mention."
     _check_finished(self.out, resume, overwrite)
     try: self.read()
@@ -257,12 +261,12 @@ def find_state(self:RunFolder,
 # %% ../nbs/02e_run.ipynb #5bdb0d27
 @contextmanager
 def open_run(
-    out,             # run folder, there or not; None: nothing is kept
-    resume=False,    # go on with the run in it
-    overwrite=False, # start anew in it
+    out:str|Path,         # run folder, there or not; None: nothing is kept
+    resume:bool=False,    # go on with the run in it
+    overwrite:bool=False, # start anew in it
     *,
-    inputs=(),       # files that must not lie in it
-    writes=True,     # False: another process writes, so this one takes no lock
+    inputs:list=(),       # files that must not lie in it
+    writes:bool=True,     # False: another process writes, so this one takes no lock
 ):
     "Inside, the folder is ours: gives a `RunFolder` and the state to resume, or None."
     if out is None:
@@ -276,22 +280,22 @@ def open_run(
 # %% ../nbs/02e_run.ipynb #2491bec6
 @patch
 def save_model(self:RunFolder,
-    model, # an `Embedder`
-    notes, # Markdown for its card
+    model:torch.nn.Module, # an `Embedder`
+    notes:str,             # Markdown for its card
 ):
     "Let the model take the place of the one before."
     model.save_pretrained(self.out/'model', notes, new=self._named('model')[0])
 
 @patch
 def save_history(self:RunFolder,
-    rows, # one dict an epoch
+    rows:list, # one dict an epoch
 ):
     "Bring `history.csv` up to date."
     History(rows).save(self.out/'history.csv', self._named('new')[0])
 
 @patch
 def list_bad(self:RunFolder,
-    bad, # {path: reason}
+    bad:dict, # {path: reason}
 ):
     "Write `bad_files.csv`, if there are any or it is there already."
     file = inside(self.out, 'bad_files.csv')

@@ -11,6 +11,7 @@ import hashlib, json, math, os, signal, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from tqdm.auto import tqdm
 
 from .cache import CACHE, TokenCache, content_hashes
 from .batches import PKSampler, TrainView, TripletDataset, ViewDataset
-from .data import BadImage, check_classes, drop_unreadable, skip_bad
+from .data import (
+    BadImage, ImageSet, check_classes, drop_unreadable, skip_bad)
 from .files import InputError, check_number
 from .fast import tail, trunk
 from .guard import (
@@ -39,7 +41,7 @@ RANGES = dict(lr=(0, 1e6), wd=(0, 1e6), max_bad=(0, 1), save_every=(0, math.inf)
 CHOICES = dict(mining=('random', *MINERS), schedule=SCHEDULES)
 
 def check_settings(
-    **settings, # of `fit`, any of them
+    **settings, # keywords of fit, any of them
 ):
     "Raise `InputError` for a setting that makes no sense."
     for name, value in settings.items():
@@ -66,7 +68,7 @@ class Recipe:
     seed:int = 42           # of order and views
     precision:str = 'auto'  # 'auto', 'fp32', 'bf16' or 'fp16'
     schedule:str = 'constant' # of the learning rate: 'constant' or 'cosine'
-    loss:str = None         # name of a loss of one's own; None: the triplet loss
+    loss:str = None         # name of a custom loss; None: the triplet loss
 
     def __post_init__(self):
         for name, value in asdict(self).items():
@@ -105,7 +107,8 @@ def _triplet_batches(s, recipe, epoch):
     plan = []
     for batch in np.split(triplets, range(recipe.bs, len(triplets), recipe.bs)):
         images, rows = np.unique(batch, return_inverse=True)
-        plan.append(([(i, 0) for i in images.tolist()], rows.reshape(-1, 3)))
+        keys = [(i, 0) for i in images.tolist()]
+        plan.append((keys, rows.reshape(-1, 3)))
     return plan
 
 def _class_batches(s, recipe, epoch):
@@ -114,16 +117,21 @@ def _class_batches(s, recipe, epoch):
     p = max(2, min(recipe.bs//4, n_classes))
     sampler = PKSampler(s.labels, p, recipe.bs//p, recipe.seed)
     sampler.epoch = epoch
-    return [([(i, draw) for draw, i in enumerate(batch)], None) for batch in sampler]
+    plan = []
+    for batch in sampler:
+        keys = [(i, draw) for draw, i in enumerate(batch)]
+        plan.append((keys, None))
+    return plan
 
 def _plan(s, recipe, epoch, rank=0, world=1):
     "The epoch's batches: (position, draw) of each image, and rows of triplets or None."
     make = _triplet_batches if recipe.mining == 'random' else _class_batches
     plan = make(s, recipe, epoch)
-    plan = plan[:len(plan)//world*world][rank::world]
-    if not plan: raise InputError(f'{len(s)} pictures do not fill a batch for each of '
+    usable = len(plan)//world*world            # as many batches for each process
+    mine = plan[rank:usable:world]
+    if not mine: raise InputError(f'{len(s)} pictures do not fill a batch for each of '
                                   f'{world} processes: lower bs')
-    return plan
+    return mine
 
 # %% ../nbs/02_train.ipynb #da2f48e6
 @contextmanager
@@ -184,13 +192,13 @@ class _Tail(torch.nn.Module):
 class Trainer:
     "Trains the last blocks of a model; `state` says where it stands."
     def __init__(self,
-        model,            # an `Embedder`; trained in place
-        train,            # labelled `ImageSet`, or a `TokenCache` of one
-        valid=None,       # the same, to select the epoch; None: the last is kept
-        recipe=None,      # a `Recipe`; None: its defaults
-        loss=None,        # another loss(embeddings, labels) -> scalar
-        workers=None,     # loader processes; None: 0 on a CPU, else up to 8
-        accelerator=None, # of `accelerate`, where there are several processes
+        model:torch.nn.Module,   # an `Embedder`; trained in place
+        train:ImageSet,          # labelled images, or a `TokenCache` of them
+        valid:ImageSet=None,     # the same, to select the epoch; None: the last is kept
+        recipe:Recipe=None,      # the settings; None: the defaults
+        loss:callable=None,      # another loss(embeddings, labels) -> scalar
+        workers:int=None,        # loader processes; None: 0 on a CPU, else up to 8
+        accelerator=None,        # of `accelerate`, where there are several processes
     ):
         self.model = model
         self.recipe = recipe or Recipe()
@@ -200,10 +208,8 @@ class Trainer:
         self.kept = None                # weights of the best epoch, by name
         self.frozen_ap = None           # AP@10 of the frozen model
         self.watch = CollapseMonitor(self.recipe.margin, self.recipe.lr)
-        self.rank, self.world = 0, 1
-        if accelerator:
-            self.rank = accelerator.process_index
-            self.world = accelerator.num_processes
+        self.rank = accelerator.process_index if accelerator else 0
+        self.world = accelerator.num_processes if accelerator else 1
         self._set_data(train, valid, workers)
         self._set_forward(accelerator)
         self._set_optimizer()
@@ -211,7 +217,9 @@ class Trainer:
     @cached_property
     def steps_per_epoch(self): return len(self.plan(epoch=1))
 
-    def plan(self, epoch):
+    def plan(self,
+        epoch:int, # counted from 1
+    )->list:       # of (keys, triplets or None)
         "The batches of an epoch that this process takes."
         return _plan(self.train, self.recipe, epoch, self.rank, self.world)
 
@@ -230,9 +238,9 @@ def _set_data(self:Trainer, train, valid, workers):
 
 @patch
 def _set_forward(self:Trainer, accelerator):
-    kind, precision = self.model.device.type, self.recipe.precision
+    precision = self.recipe.precision
     self.dtype = pick_dtype(self.model.device, precision)
-    self.autocast = dict(device_type=kind, dtype=self.dtype,
+    self.autocast = dict(device_type=self.model.device.type, dtype=self.dtype,
                          enabled=self.dtype != torch.float32)
     self.trunk = trunk(self.model, precision)
     self.tail = _Tail(self.model)
@@ -251,36 +259,19 @@ def _set_optimizer(self:Trainer):
 # %% ../nbs/02_train.ipynb #4e1d3a53
 @patch
 def step(self:Trainer,
-    batch, # pixels uint8 (b,3,h,w) or tokens (b,t,d); labels; ids; (n,3) triplets or None
-)->tuple:  # loss; fraction of active triplets, None for a loss of one's own
+    batch:tuple, # uint8 (b,3,h,w) or tokens (b,t,d); labels; ids; (n,3) triplets or None
+)->tuple:        # loss; fraction of active triplets, None for a custom loss
     "One batch: forward, loss, backward, update."
     tokens, labels, ids, triplets = self._on_device(batch)
-    with torch.autocast(**self.autocast): e = self.tail(tokens)
+    e = self._forward(tokens)
     loss, active = self.compute_loss(e, labels, ids, triplets)
     with _update(self):
         self.watch(loss.item(), e)
         self._set_learning_rate()
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.opt)
-        self.scaler.update()
-        self.opt.zero_grad()
+        self._backward(loss)
+        self._update_weights()
         self.state.count_step(loss.item(), active)
     return loss.item(), active
-
-@patch
-def compute_loss(self:Trainer,
-    e,        # (b,d) embeddings, float32 and of unit length
-    labels,   # (b,) classes
-    ids,      # (b,) which rows show the same image
-    triplets, # (n,3) rows of anchor, positive and negative; None: mine them
-)->tuple:     # loss, fraction of active triplets or None
-    "The loss of a batch."
-    if self.loss: return self.loss(e, labels), None
-    margin = self.recipe.margin
-    if triplets is None:
-        return batch_triplet_loss(e, labels, self.recipe.mining, margin=margin, ids=ids)
-    anchor, positive, negative = e[triplets.T]
-    return triplet_loss(anchor, positive, negative, margin=margin)
 
 # %% ../nbs/02_train.ipynb #f9caa876
 @patch
@@ -292,6 +283,20 @@ def _on_device(self:Trainer, batch):
     tokens = self.trunk(self.model.normalize(x)) if is_pixels else x
     return tokens, labels, ids, triplets
 
+@patch
+def _forward(self:Trainer, tokens):
+    with torch.autocast(**self.autocast): return self.tail(tokens)
+
+@patch
+def _backward(self:Trainer, loss): self.scaler.scale(loss).backward()
+
+@patch
+def _update_weights(self:Trainer):
+    self.scaler.step(self.opt)
+    self.scaler.update()
+    self.opt.zero_grad()
+
+# %% ../nbs/02_train.ipynb #cbec06e1
 @patch
 def _set_learning_rate(self:Trainer):
     before = max(self.state.epoch - 1, 0)*self.steps_per_epoch
@@ -307,6 +312,22 @@ def _update(trainer):
         yield
         trainer.between_steps = True
 
+# %% ../nbs/02_train.ipynb #15b454d7
+@patch
+def compute_loss(self:Trainer,
+    e:torch.Tensor,      # (b,d) embeddings, float32 and of unit length
+    labels:torch.Tensor, # (b,) classes
+    ids:torch.Tensor,    # (b,) which rows show the same image
+    triplets:np.ndarray, # (n,3) rows of anchor, positive, negative; None: mine them
+)->tuple:                # loss, fraction of active triplets or None
+    "The loss of a batch."
+    if self.loss: return self.loss(e, labels), None
+    margin = self.recipe.margin
+    if triplets is None:
+        return batch_triplet_loss(e, labels, self.recipe.mining, margin=margin, ids=ids)
+    anchor, positive, negative = e[triplets.T]
+    return triplet_loss(anchor, positive, negative, margin=margin)
+
 # %% ../nbs/02_train.ipynb #67177a33
 @patch
 def batches(self:Trainer):
@@ -319,7 +340,7 @@ def batches(self:Trainer):
 
 @patch
 def train_epoch(self:Trainer,
-    after_step=None, # called with loss and active fraction after each batch
+    after_step:callable=None, # called with loss and active fraction after each batch
 ):
     "Train on the batches of this epoch that are left."
     self.model.train()
@@ -336,12 +357,13 @@ def weights(self:Trainer)->dict: # {name: tensor} of all that trains
 
 @patch
 def load_weights(self:Trainer,
-    weights, # {name: tensor} of all that trains
+    weights:dict, # {name: tensor} of all that trains
 ):
     "Put weights in place."
     with torch.no_grad():
         for name, p in self.params.items(): p.copy_(weights[name])
 
+# %% ../nbs/02_train.ipynb #757f14f6
 @patch
 def validate(self:Trainer)->np.ndarray: # (q,) of the images with another of their class
     "AP@10 of each validation image against the rest; None without a validation part."
@@ -377,9 +399,18 @@ def _mean(values):
     return None if not values or values[0] is None else np.mean(values).item()
 
 @patch
+def _add_row(self:Trainer, ap, seconds):
+    state = self.state
+    state.rows.append(dict(
+        epoch=state.epoch, train_loss=_mean(state.losses),
+        active_triplets=_mean(state.active),
+        map_at_10=None if ap is None else ap.mean().item(),
+        lr=self.opt.param_groups[0]['lr'], seconds=round(seconds, 1)))
+
+@patch
 def finish_epoch(self:Trainer,
-    seconds=0., # spent so far, for the row
-)->bool:        # are this epoch's weights the ones to keep?
+    seconds:float=0., # spent so far, for the row
+)->bool:              # are this epoch's weights the ones to keep?
     "Validate, add a row to the history, keep the weights if they deserve it."
     self.watch.finite(self.params.values())
     ap = self.validate()
@@ -390,20 +421,20 @@ def finish_epoch(self:Trainer,
         self.state.next_epoch()
     return improved
 
+# %% ../nbs/02_train.ipynb #5ced3740
 @patch
-def _add_row(self:Trainer, ap, seconds):
-    state = self.state
-    state.rows.append(dict(
-        epoch=state.epoch, train_loss=_mean(state.losses),
-        active_triplets=_mean(state.active),
-        map_at_10=None if ap is None else ap.mean().item(),
-        lr=self.opt.param_groups[0]['lr'], seconds=round(seconds, 1)))
+def _is_gain(self:Trainer, ap):
+    classes = self.valid.labels[has_company(self.valid.labels)]
+    return is_significant_gain(ap, self.frozen_ap, classes)
 
 @patch
 def _decide(self:Trainer, ap):
     "Whether the epoch is the best so far, and whether it is the last."
-    state, epoch = self.state, self.state.epoch
-    if ap is None: state.best = state.top = epoch
+    state = self.state
+    epoch = state.epoch
+    if ap is None:
+        state.best = epoch
+        state.top = epoch
     elif state.rows[epoch]['map_at_10'] > state.rows[state.top]['map_at_10']:
         state.top = epoch
         if self._is_gain(ap): state.best = epoch
@@ -412,11 +443,6 @@ def _decide(self:Trainer, ap):
     improved = state.best == epoch
     if improved: self.kept = self.weights()
     return improved
-
-@patch
-def _is_gain(self:Trainer, ap):
-    classes = self.valid.labels[has_company(self.valid.labels)]
-    return is_significant_gain(ap, self.frozen_ap, classes)
 
 # %% ../nbs/02_train.ipynb #b1f62279
 @patch
@@ -451,11 +477,12 @@ def state_dict(self:Trainer)->dict: # tensors and plain values
                 moments=moments, lr=self.opt.param_groups[0]['lr'],
                 scaler=self.scaler.state_dict())
 
+# %% ../nbs/02_train.ipynb #c7930997
 @patch
 def load_state_dict(self:Trainer,
-    saved, # from `state_dict`
+    saved:dict, # from `state_dict`
 ):
-    "Go on from a state; raises where it is of other parameters."
+    "Go on from a state; raises `InputError` where it is of other parameters."
     self._check_fit(saved['weights'])
     if saved['kept'] is not None: self._check_fit(saved['kept'])
     self.state = TrainState(**saved['state'])
@@ -487,7 +514,7 @@ def _check_fit(self:Trainer, weights):
 def _check_train(train, bs):
     "Raise `InputError` where no batch can be made."
     check_classes(train)
-    if bs > max(len(train), 32):       # the default may repeat pictures of a small set
+    if bs > max(len(train), 32):       # the default may repeat images of a small set
         raise InputError(f'bs={bs}: there are {len(train)} pictures to train on: choose '
                          'no more than those')
 
@@ -499,13 +526,34 @@ def _warn_of_single(train):
         f'{single} of {len(counts)} classes have a single training '
         'picture: they give no anchor and no positive', stacklevel=2)
 
+# %% ../nbs/02_train.ipynb #f78db775
 def _digest(s, contents):
-    "What is learnt from: the pictures' contents in their order, labels and class names."
+    "What is learnt from: the images' contents in their order, labels and class names."
     if s is None: return 'none'
     text = json.dumps([contents, s.labels.tolist(), s.classes])
     return f'{len(s)} pictures ({hashlib.sha256(text.encode()).hexdigest()[:16]})'
 
 # %% ../nbs/02_train.ipynb #9a0c95f3
+@dataclass
+class Parts:
+    "The training and the validation part, checked and read."
+    train:ImageSet # or its `TokenCache`
+    valid:ImageSet # the same, or None
+    digests:dict   # of train and valid: contents in their order, labels, class names
+    bad:dict       # {path: reason} of the images that were left out
+
+    def check_bad(self,
+        max_bad:float, # fraction of unreadable images from which the run stops
+        where:str='',  # end of the message: where they are listed
+    ):
+        "Raise `InputError` if too many images cannot be read."
+        n = len(self.bad) + len(self.train)
+        if self.valid is not None: n += len(self.valid)
+        if len(self.bad) > max_bad*n: raise InputError(
+            f'{len(self.bad)} of {n} pictures cannot be read{where}; mend or delete '
+            f'them, or allow more than {max_bad:.0%} with max_bad')
+
+# %% ../nbs/02_train.ipynb #af2ece3b
 def _read_images(s, with_hashes):
     "The images that can be read; and the sha256 of each, if asked."
     s = drop_unreadable(s)
@@ -515,33 +563,14 @@ def _read_images(s, with_hashes):
     if any(errors): s = skip_bad(s, errors)
     return s, [h for h in found if not isinstance(h, BadImage)]
 
-@dataclass
-class Parts:
-    "The training and the validation part, checked and read."
-    train:object   # `ImageSet`, or its `TokenCache`
-    valid:object   # the same, or None
-    digests:dict   # of train and valid: contents in their order, labels, class names
-    bad:dict       # {path: reason} of the images that were left out
-
-    def check_bad(self,
-        max_bad,   # fraction of unreadable images from which the run stops
-        where='',  # end of the message: where they are listed
-    ):
-        "Raise `InputError` if too many images cannot be read."
-        n = len(self.bad) + len(self.train)
-        if self.valid is not None: n += len(self.valid)
-        if len(self.bad) > max_bad*n: raise InputError(
-            f'{len(self.bad)} of {n} pictures cannot be read{where}; mend or delete '
-            f'them, or allow more than {max_bad:.0%} with max_bad')
-
 def read_parts(
-    train,            # labelled `ImageSet`
-    valid,            # the same, or None
-    model,            # an `Embedder`
-    recipe,           # a `Recipe`
-    cache=False,      # keep tokens: True, or a folder
-    with_hashes=True, # hash the images' contents for the digests
-    progress=True,    # show a bar
+    train:ImageSet,       # labelled images
+    valid:ImageSet,       # the same, or None
+    model:torch.nn.Module,# an `Embedder`
+    recipe:Recipe,        # the settings
+    cache=False,          # keep tokens: True, or a folder
+    with_hashes=True,     # hash the images' contents for the digests
+    progress=True,        # show a bar
 )->Parts:
     "Read both parts once."
     _check_train(train, recipe.bs)
@@ -598,13 +627,14 @@ def _check_model(trainer):
     pixels, _, _ = trainer.data[0, 0]
     batch = pixels[None], torch.zeros(1), torch.zeros(1), None
     tokens, *_ = trainer._on_device(batch)
-    with torch.no_grad(), torch.autocast(**trainer.autocast): e = trainer.tail(tokens)
-    if not e.isfinite().all():
-        name, precision = trainer.model.backbone.name_or_path, trainer.recipe.precision
-        raise InputError(f"the model '{name}' gives vectors that are not finite: its "
-                         'weights or its image_std are damaged, or too large for '
-                         f"precision='{precision}'")
+    with torch.no_grad(): e = trainer._forward(tokens)
+    if e.isfinite().all(): return
+    name = trainer.model.backbone.name_or_path
+    raise InputError(f"the model '{name}' gives vectors that are not finite: its "
+                     'weights or its image_std are damaged, or too large for '
+                     f"precision='{trainer.recipe.precision}'")
 
+# %% ../nbs/02_train.ipynb #8114b4b4
 def _notes(trainer, config):
     "Markdown for the model card: data, recipe, and the score before and after."
     n, classes = len(trainer.train), len(trainer.train.classes)
@@ -613,8 +643,9 @@ def _notes(trainer, config):
     for name, value in config.items():
         if name not in ('backbone', 'train', 'valid') and value is not None:
             table.append(f'| {name} | {value} |')
-    return '\n\n'.join([f'Trained on {n:,} pictures of {classes:,} classes{held_out}.',
-                        f'Each picture against the rest, {trainer.verdict()}.',
+    how = 'Not validated' if trainer.valid is None else 'Validated by leave-one-out'
+    return '\n\n'.join([f'Trained on {n:,} images of {classes:,} classes{held_out}.',
+                        f'{how}; {trainer.verdict()}.',
                         '\n'.join(table)])
 
 # %% ../nbs/02_train.ipynb #1203c2a9
@@ -641,9 +672,13 @@ class _Recorder:
     "Saves and shows a training; `folder` is None where nothing is saved."
     def __init__(self, trainer, config, folder=None, accelerator=None, report_to=None,
                  save_every=600, progress=True):
-        self.trainer, self.config, self.folder = trainer, config, folder
-        self.accelerator, self.report_to = accelerator, report_to
-        self.save_every, self.progress = save_every, progress
+        self.trainer = trainer
+        self.config = config
+        self.folder = folder
+        self.accelerator = accelerator
+        self.report_to = report_to
+        self.save_every = save_every           # seconds
+        self.progress = progress
         self.saved = time.time()
         self.start = self.saved - trainer.state.seconds
 
@@ -672,7 +707,7 @@ class _Recorder:
 
 # %% ../nbs/02_train.ipynb #20ebef1a
 @patch
-def train_epoch(self:_Recorder):
+def run_epoch(self:_Recorder):
     "An epoch with a bar, and a state saved now and then."
     trainer = self.trainer
     epoch, recipe = trainer.state.epoch, trainer.recipe
@@ -713,9 +748,9 @@ def catch_up(self:_Recorder):
 
 # %% ../nbs/02_train.ipynb #1be3d3d5
 def run_epochs(
-    trainer,  # a `Trainer`, at its start or where a state left it
-    recorder, # its `_Recorder`
-    bad=(),   # {path: reason} of unreadable images, to be listed
+    trainer:Trainer, # at its start, or where a state left it
+    recorder,        # its `_Recorder`
+    bad:dict=(),     # {path: reason} of unreadable images, to be listed
 ):
     "The epochs that are left; then the kept weights are in place."
     state = trainer.state
@@ -724,7 +759,7 @@ def run_epochs(
             recorder.begin(bad)
             recorder.catch_up()
         while not state.done:
-            if state.epoch: recorder.train_epoch()
+            if state.epoch: recorder.run_epoch()
             improved = trainer.finish_epoch(recorder.seconds())
             if len(state.rows) == 1: recorder.begin(bad)
             recorder.end_epoch(improved)
@@ -738,30 +773,30 @@ def run_epochs(
 
 # %% ../nbs/02_train.ipynb #c7765185
 def fit(
-    model,            # an `Embedder`; trained in place
-    train,            # labelled `ImageSet`
-    valid=None,       # labelled `ImageSet` to select the epoch; None: the last is kept
-    epochs=5,         # passes over the training part
-    bs=32,            # pictures in a batch (triplets, with mining='random')
-    lr=1e-4,          # AdamW's learning rate, at its highest
-    wd=5e-4,          # AdamW's weight decay
-    margin=.3,        # of the triplet loss, Euclidean distance
-    mining='semihard',# 'random', 'semihard', 'hard' or 'all'
-    patience=2,       # epochs without a better mAP@10 before stopping
-    seed=42,          # of order and views
-    out=None,         # run folder: model/, history.csv, config.json, last/
-    resume=False,     # go on from `out`/last, if it is there
-    loss=None,        # another loss(embeddings, labels) -> scalar
-    workers=None,     # loader processes; None: 0 on a CPU, else up to 8
-    precision='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
-    cache=False,      # keep the trunk's tokens of fixed views on disk; True, or a folder
+    model:torch.nn.Module,  # an `Embedder`; trained in place
+    train:ImageSet,         # labelled images
+    valid:ImageSet=None,    # labelled images to select the epoch; None: the last is kept
+    epochs:int=5,           # passes over the training part
+    bs:int=32,              # images in a batch (triplets, with mining='random')
+    lr:float=1e-4,          # AdamW's learning rate, at its highest
+    wd:float=5e-4,          # AdamW's weight decay
+    margin:float=.3,        # of the triplet loss, Euclidean distance
+    mining:str='semihard',  # 'random', 'semihard', 'hard' or 'all'
+    patience:int=2,         # epochs without a better mAP@10 before stopping
+    seed:int=42,            # of order and views
+    out:str|Path=None,      # run folder: model/, history.csv, config.json, last/
+    resume:bool=False,      # continue from the state in the run folder, if there is one
+    loss:callable=None,     # another loss(embeddings, labels) -> scalar
+    workers:int=None,       # loader processes; None: 0 on a CPU, else up to 8
+    precision:str='auto',   # 'auto', 'fp32', 'bf16' or 'fp16'
+    cache:bool|str=False,   # keep tokens of fixed views on disk; True, or a folder
     *,
-    schedule='constant',# of the rate: 'constant' or 'cosine'
-    save_every=600,   # seconds between checkpoints within an epoch
-    report_to=None,   # a tracker of `accelerate`, such as 'tensorboard'
-    max_bad=.05,      # share of unreadable pictures from which the run stops
-    progress=True,    # show bars and a line an epoch
-    overwrite=False,  # start anew in a run folder that holds one
+    schedule:str='constant',# of the learning rate: 'constant' or 'cosine'
+    save_every:float=600,   # seconds between states saved within an epoch
+    report_to:str=None,     # a tracker of `accelerate`, such as 'tensorboard'
+    max_bad:float=.05,      # fraction of unreadable images from which the run stops
+    progress:bool=True,     # show bars and a line an epoch
+    overwrite:bool=False,   # start anew in a run folder that holds one
 )->History:
     "Triplet fine-tuning, kept only if it helps; raises on bad data, settings, collapse."
     name = None if loss is None else getattr(loss, '__name__', type(loss).__name__)
@@ -789,7 +824,7 @@ def _fit(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, wo
     opened = open_run(out, resume, overwrite, inputs=paths, writes=first)
     with opened as (folder, saved):
         ours = folder if first else None          # other processes only read
-        if saved: _check_same(out, saved['config'], config)     # before hours of reading
+        if saved: _check_same(out, saved['config'], config)
         parts = read_parts(train, valid, model, recipe, cache=cache,
                            with_hashes=folder is not None, progress=progress)
         config |= parts.digests
