@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from fastcore.basics import patch
 from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
@@ -266,6 +265,7 @@ def load_image(
 def _torchvision():
     "The decoder of torchvision, or None if it is absent or does not fit this torch."
     try:
+        import torch
         from torchvision.io import ImageReadMode, decode_image
     except (ImportError, RuntimeError): return None
     def decode_bytes(raw):

@@ -10,7 +10,6 @@ import hashlib, io, json, os, shutil, warnings
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-import torch
 from fastcore.basics import patch
 from filelock import Timeout
 
@@ -213,6 +212,7 @@ def save_state(self:RunFolder,
     for name in names[1:]: (self.last/name).unlink(missing_ok=True)
 
 def _dump(state, to):
+    import torch
     try:
         with open(to, 'wb') as f: torch.save(state, f)
     except RuntimeError as e:       # on a full disk torch names a position in the file
@@ -221,6 +221,7 @@ def _dump(state, to):
 # %% ../nbs/02e_run.ipynb #71381219
 def _read_state(path, known):
     "The state in a file, or None where it is not what `last.json` knows."
+    import torch
     try:
         if not path.is_file() or path.stat().st_size != known['bytes']: return None
         raw = path.read_bytes()
@@ -280,8 +281,8 @@ def open_run(
 # %% ../nbs/02e_run.ipynb #2491bec6
 @patch
 def save_model(self:RunFolder,
-    model:torch.nn.Module, # an `Embedder`
-    notes:str,             # Markdown for its card
+    model,     # an Embedder
+    notes:str, # Markdown for its card
 ):
     "Let the model take the place of the one before."
     model.save_pretrained(self.out/'model', notes, new=self._named('model')[0])
