@@ -16,19 +16,19 @@ from .search import topk
 
 # %% ../nbs/02c_guard.ipynb #49e14950
 def has_company(
-    labels, # (n,) classes
-)->np.ndarray: # (n,) bool
-    "Which pictures have another one of their class."
+    labels:np.ndarray, # (n,) classes
+)->np.ndarray:         # (n,) bool
+    "Which images have another one of their class."
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return counts[codes] > 1
 
 # %% ../nbs/02c_guard.ipynb #da4fc3d1
 def leave_one_out(
-    e,      # (n,d) embeddings of unit length
-    labels, # (n,) classes
-    k=10,   # ranks that count
-)->np.ndarray: # of each picture that has another of its class
-    "AP@k of each picture against the rest; raises where no class has two pictures."
+    e:np.ndarray,      # (n,d) embeddings of unit length
+    labels:np.ndarray, # (n,) classes
+    k:int=10,          # ranks that count
+)->np.ndarray:         # of each image that has another of its class
+    "AP@k of each image against the rest; raises `InputError` where none has company."
     labels = np.asarray(labels)
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if counts.max() < 2:
@@ -49,8 +49,8 @@ class CollapseError(InputError):
     "Training that destroys the embedding: what was seen, and what to change."
 
 def spread_and_rank(
-    e, # (n,d) embeddings
-)->tuple: # root mean square distance from their mean; effective rank
+    e:torch.Tensor, # (n,d) embeddings
+)->tuple:           # root mean square distance from their mean; effective rank
     "How far a batch spreads, and over how many directions (Roy & Vetterli 2007)."
     x = (e - e.mean(0)).detach().float()
     singular = torch.linalg.eigvalsh(x @ x.T).clamp(min=0).sqrt()
@@ -63,9 +63,9 @@ def spread_and_rank(
 class CollapseMonitor:
     "Raises `CollapseError` for NaN or infinity, or `n` collapsed batches in a row."
     def __init__(self,
-        margin, # of the triplet loss, for the message
-        lr,     # learning rate, for the message
-        n=5,    # collapsed batches in a row that end the training
+        margin:float, # of the triplet loss, for the message
+        lr:float,     # learning rate, for the message
+        n:int=5,      # collapsed batches in a row that end the training
     ):
         self.margin = margin
         self.lr = lr
@@ -102,15 +102,18 @@ class CollapseMonitor:
 FEW_CLASSES = 6
 
 def is_significant_gain(
-    ap,      # (q,) average precision of the tuned model
-    frozen,  # (q,) of the frozen one, same pictures
-    classes, # (q,) of the pictures
-    seed=0,  # of the bootstrap
+    ap:np.ndarray,      # (q,) average precision of the fine-tuned model
+    frozen:np.ndarray,  # (q,) of the frozen one, same images
+    classes:np.ndarray, # (q,) of the images
+    seed:int=0,         # of the bootstrap
 )->bool:
     "Does the 95 % interval of the paired difference lie above zero?"
     difference = np.asarray(ap - frozen)[:, None]
-    units, clusters = len(np.unique(classes)), classes
-    if units < FEW_CLASSES: units, clusters = len(difference), None
+    units = len(np.unique(classes))
+    clusters = classes
+    if units < FEW_CLASSES:                    # draw images
+        units = len(difference)
+        clusters = None
     draws = bootstrap(difference, seed, clusters=clusters)
     low, _ = interval(difference, draws, units, least=-1)
     return bool(low[0] > 0)
