@@ -268,7 +268,7 @@ def _pairs(looks, near):
     return pairs
 
 def _alike(model, paths, known, least=.985):
-    "Neighbours whose embeddings have a cosine above `least`, beside the known pairs."
+    "Neighbours whose embeddings have a cosine above `least`, except the known pairs."
     e = embed(model, paths, progress=False)
     scores, at = topk(e, e, min(6, len(e)))
     found = {}
