@@ -57,7 +57,7 @@ def _read_ahead(items, view, ahead):
 TTA = ('hflip', 'multiscale', 'crops')
 
 def check_tta(
-    tta:str|Iterable, # 'none', '', or some of TTA: a tuple, or a text with commas
+    tta:str|Iterable, # 'none', '', or names of TTA: a tuple, or a string with commas
 )->tuple:             # those asked for, in the order of TTA
     "Raise `ValueError` for a view that does not exist."
     if isinstance(tta, str): asked = tta.split(',') if tta not in ('', 'none') else ()
@@ -91,7 +91,7 @@ def progress_bar(
     return tqdm(*args, disable=not progress or 'TQDM_DISABLE' in os.environ, **kwargs)
 
 def _check_finite(model, vectors):
-    "A model gone wrong must not pass for images that cannot be read."
+    "Raise `InputError` for NaN: a broken model must not look like unreadable images."
     if torch.isfinite(vectors).all(): return
     raise InputError(f"the model '{model.backbone.name_or_path}' gives vectors that are "
                      'not finite: its weights, image_mean or image_std are broken')
@@ -126,7 +126,7 @@ def embed_batches(
     precision:str='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
     progress:bool=True,   # show a bar
 )->Iterator:              # of pairs, one a batch
-    "For each batch its vectors (b,d), and for each of them None or why it is not there."
+    "For each batch its vectors (b,d), and for each image None or its error."
     encode = fast_encoder(model, precision)
     size = batch_size or (64 if model.device.type == 'cuda' else 32)
     flips = (False, True) if 'hflip' in tta else (False,)

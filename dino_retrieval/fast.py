@@ -106,7 +106,7 @@ def _linear(name, h, w, c=None):
 
 # %% ../nbs/01a_fast.ipynb #d46a1a88
 class _SplitBlock(_FrozenBlock):
-    "The same in float32, of bf16 halves, with a GELU; its input is overwritten."
+    "The same in float32, made of bf16 halves, for MLPs with GELU; overwrites its input."
     def __init__(self, block, heads, dtype):
         super().__init__(block, heads, dtype)
         d = self.weight.shape[1]

@@ -198,7 +198,7 @@ def _decisive(config):
 # %% ../nbs/01_model.ipynb #013d7efe
 def _as_saved(backbone, tensors):
     "Tensors of a backbone under the names that they have in a file."
-    # as of a new model: one from a file remembers the odd names that it had there
+    # a model that was loaded remembers the names in its file: forget them
     new = copy.copy(backbone)
     new._weight_conversions = None
     return revert_weight_conversion(new, tensors)

@@ -222,12 +222,12 @@ def topk(
     k:int,          # hits wanted, at most n
     block:int=8192, # gallery rows in one product
 )->tuple:           # scores (m,k) float32, indices (m,k) int64; best first
-    "Exact search by cosine, ties by lower index; raises for k > n or lengths but 1."
+    "Exact search by cosine, ties by lower index; raises for k > n or lengths not 1."
     gallery = _vectors(gallery, 'the gallery')
     queries = _vectors(queries, 'queries', alone=True)
     check_k(k, len(gallery))
     check_number('block', block, 1)
-    k = int(k)                # of NumPy's small kinds, too
+    k = int(k)                # NumPy's small integers, too
     block = int(block)
     if len(queries) == 0:
         return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
