@@ -50,7 +50,7 @@ def _options(parameter, comment):
     if _is_flag(parameter) and not required: options['default'] = parameter.default
     return options
 
-# %% ../nbs/10_cli.ipynb #47a15a5b
+# %% ../nbs/10_cli.ipynb #844d1c84
 EXAMPLES = dict(
     demo=['dino demo --out demo'],
     train=['dino train photos --out run',
@@ -221,7 +221,7 @@ def _plain_warnings():
         warnings.showwarning = show
         yield
 
-# %% ../nbs/10_cli.ipynb #11778f58
+# %% ../nbs/10_cli.ipynb #c4dedf8c
 class Result(NamedTuple):
     "What a command may return: a document for stdout, and an exit status."
     document:str = None
@@ -308,7 +308,7 @@ def _beside(path):
     from dino_retrieval.files import scores_path
     return None if path in (None, '-') else scores_path(path)
 
-# %% ../nbs/10_cli.ipynb #6e173e7b
+# %% ../nbs/10_cli.ipynb #165623ae
 def _check_model(run):
     "Raise `InputError` for a word that names no file, no folder, and nothing on the Hub."
     from dino_retrieval.files import InputError
@@ -669,13 +669,13 @@ def dino_demo(
     "Fine-tune the embedded backbone on emoji, and find emoji it has never seen."
     from dino_retrieval.data import open_data
     from dino_retrieval.evaluate import by_prefix, compare
-    from dino_retrieval.train import fit
     data, folder = _open_demo(out), Path(out)
     train, valid = open_data(data).split_classes(.2)
     query, gallery = open_data(data, 'query'), open_data(data, 'gallery')
-    model = _load('tiny')
     print(f'{len(train.classes)} emoji to train on, {len(valid.classes)} to validate, '
           f'{len(query)} unseen to find', flush=True)
+    from dino_retrieval.train import fit
+    model = _load('tiny')
     _, frozen = _score(model, query, gallery, folder/'frozen_results.json')
     fit(model, train, valid, epochs=epochs, bs=64, lr=5e-4, mining='hard',
         out=folder/'run', overwrite=True)
@@ -686,21 +686,22 @@ def dino_demo(
     print('100 queries; in brackets 95 % intervals, '
           'of the difference the paired one')
     _save_figure(results.show(6, 8, by_prefix), folder/'hits.png')
-    _tell(f'wrote {out}/retrieval_results.json, {out}/hits.png, {out}/run, {out}/data')
+    _tell(f'wrote {out}/hits.png, {out}/retrieval_results.json, {out}/run, {out}/data')
+    print('next, with photographs of your own in class folders: dino train PHOTOS --out run')
 
 # %% ../nbs/10_cli.ipynb #da21fc4d
 COMMANDS = dict(
     demo=dino_demo, train=dino_train, retrieve=dino_retrieve, eval=dino_eval,
     audit=dino_audit, index=dino_index, search=dino_search)
 
-# %% ../nbs/10_cli.ipynb #513e5e42
+# %% ../nbs/10_cli.ipynb #774722cc
 @command
 def dino_version():
     "Print the version."
     from dino_retrieval import __version__
     print(__version__)
 
-# %% ../nbs/10_cli.ipynb #f7750d20
+# %% ../nbs/10_cli.ipynb #65475711
 def _versions():
     "Lines with the versions of what the package stands on."
     from importlib.metadata import PackageNotFoundError, version
@@ -731,7 +732,7 @@ def dino_checks():
             ('network', 'off' if os.environ.get('HF_HUB_OFFLINE') == '1' else 'allowed')]
     for name, value in rows: _tell(f'{name:16}{value}')
 
-# %% ../nbs/10_cli.ipynb #a09d1528
+# %% ../nbs/10_cli.ipynb #5a75f4d4
 SUBCOMMANDS = {**COMMANDS, 'checks': dino_checks, 'version': dino_version}
 
 def _overview():
@@ -762,7 +763,7 @@ def dino(
         run = _subcommand(words)
     run(words[1:], prog=f'dino {words[0]}')
 
-# %% ../nbs/10_cli.ipynb #ae661071
+# %% ../nbs/10_cli.ipynb #83a35900
 def _choices_of(name, **_): return CHOICES[name]
 
 def _tree():
