@@ -53,7 +53,7 @@ class Results:
         "(m,k) bool: hits at or above the threshold; None without one."
         return None if self.threshold is None else self.scores >= self.threshold
 
-# %% ../nbs/03_retrieve.ipynb #309e2b2e
+# %% ../nbs/03_retrieve.ipynb #ddd84dc3
 def _file_names(paths): return [Path(path).name for path in paths]
 
 def _text_sha256(text): return hashlib.sha256(text.encode()).hexdigest()
@@ -103,7 +103,7 @@ def _unpack(rows, details):
 
 @patch(cls_method=True)
 def load(cls:Results,
-    path, # JSON file that `save` wrote
+    path, # JSON file that save wrote
 )->Results:
     "Read results back; without the scores file, bare names and None for scores."
     text = _read_text(path)
@@ -121,11 +121,11 @@ def load(cls:Results,
 
 # %% ../nbs/03_retrieve.ipynb #e0c7dcbe
 class Maker:
-    "What computes the vectors of a gallery: a model, its views, and how it is to work."
+    "What computes the vectors of a gallery: a model, its views, and settings of `embed`."
     def __init__(self,
         model:Embedder,
-        tta:tuple,      # of `check_tta`
-        **settings,     # of `embed`: batch_size, precision, progress
+        tta:tuple,      # of check_tta
+        **settings,     # of embed: batch_size, precision, progress
     ):
         self.model = model
         self.tta = tta
@@ -145,7 +145,7 @@ class Maker:
 
     def save(self, folder, new): self.model.save_pretrained(folder, new=new)
 
-# %% ../nbs/03_retrieve.ipynb #b02e2360
+# %% ../nbs/03_retrieve.ipynb #8d0bc6b9
 def _listed(images):
     "Paths, and class names or None."
     paths = list(map(Path, getattr(images, 'paths', images)))
@@ -157,7 +157,7 @@ def _check_there(gone, paths):
     if lost := sorted(gone - set(paths)):
         raise InputError(f"'{lost[0]}' is not in the gallery")
 
-# %% ../nbs/03_retrieve.ipynb #4dedd41c
+# %% ../nbs/03_retrieve.ipynb #80fba7db
 def _embedded(images, maker):
     "Vectors, paths and class names of the images that can be read."
     errors = []
@@ -222,7 +222,7 @@ def _pictures(images):
 class InFolder:
     "Vectors, `paths` and `labels` kept in a folder."
     def __init__(self,
-        folder, # of a gallery, or one that `update` is to make
+        folder, # of a gallery, or one that update is to make
     ):
         self.folder = Path(folder)
         self.changes = {}
@@ -246,7 +246,7 @@ class InFolder:
             return {path: name for path, name in now.items() if path not in gone}
         self.update(rest, maker, drop=gone)
 
-# %% ../nbs/03_retrieve.ipynb #708fdfd0
+# %% ../nbs/03_retrieve.ipynb #de3c4653
 @patch
 def read(self:InFolder):
     "Read the state of the folder; raises where a file is damaged."
@@ -292,13 +292,13 @@ def _kept_model(held):
                          'model repairs it')
     return Embedder.from_pretrained(home, trainable_layers=())
 
-# %% ../nbs/03_retrieve.ipynb #72bb427a
+# %% ../nbs/03_retrieve.ipynb #94fe495a
 class Gallery:
     "Vectors (n,d) of images, their `paths`, `labels` if known, and their model."
     def __init__(self,
         model:Embedder,
-        held,      # what holds the vectors: `InMemory`, `InFolder`, or the like of it
-        tta:tuple, # views beside the plain one, of `TTA`
+        held,      # what holds the vectors: InMemory, InFolder, or the like of it
+        tta:tuple, # views beside the plain one, of TTA
     ):
         self.model = model
         self.held = held
@@ -319,7 +319,7 @@ class Gallery:
 
     @classmethod
     def load(cls,
-        path,                # folder that `build` or `dino_index` wrote
+        path,                # folder that build or dino_index wrote
         model:Embedder=None, # None: the one kept in the folder
     )->'Gallery':
         "Open a gallery; raises where a file is damaged or another model made it."
@@ -330,14 +330,14 @@ class Gallery:
         check_maker(held.folder, held.info, provenance)
         return cls(model, held, check_tta(held.info['tta']))
 
-# %% ../nbs/03_retrieve.ipynb #5e065e32
+# %% ../nbs/03_retrieve.ipynb #61bcafe0
 @patch(cls_method=True)
 @delegates(embed, but=['bad'])
 def build(cls:Gallery,
     model:Embedder,
-    images,           # `ImageSet`, or a list of paths
+    images,           # ImageSet, or a list of paths
     path=None,        # folder to keep it in, or to bring up to date; None: in memory
-    tta=('hflip',),   # views beside the plain one, of `TTA`
+    tta=('hflip',),   # views beside the plain one, of TTA
     drop:bool=False,  # drop images though half are gone, or a folder is unreadable
     **kwargs,
 )->Gallery:
@@ -362,7 +362,7 @@ _RANGES = dict(n=(1, 1000), alpha=(0, 100), candidates=(1, 10_000), k1=(1, 10_00
               k2=(1, 10_000), lam=(0, 1), dim=(1, 100_000))
 
 def check_rerank(
-    rerank:str,         # one of `RERANK`, or None
+    rerank:str,         # one of RERANK, or None
     settings:dict=None, # those of its settings that are not the defaults
 )->dict:                # all of its settings
     "Raise `InputError` for a way of re-ranking or a setting that does not exist."
@@ -398,7 +398,7 @@ def _by_mutual(e, v, k, candidates, **settings):
     for i, row in enumerate(at): order[i] = k_reciprocal(e[i], v[row], **settings)[:k]
     return np.take_along_axis(s, order, 1), np.take_along_axis(at, order, 1)
 
-# %% ../nbs/03_retrieve.ipynb #4c2ae20d
+# %% ../nbs/03_retrieve.ipynb #d7405dc8
 @patch
 def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
     "Scores and rows of the hits of query vectors."
@@ -428,7 +428,7 @@ def _name(query, i): return query if isinstance(query, (str, Path)) else f'query
 @patch
 @delegates(embed, but=['bad', 'tta'])
 def search(self:Gallery,
-    queries,           # `ImageSet`, or paths, PIL images, uint8 arrays; or one of them
+    queries,           # ImageSet, or paths, PIL images, uint8 arrays; or one of them
     k:int=10,          # hits for each; all of a smaller gallery
     rerank:str=None,   # aqe, alpha, dba, kreciprocal or whiten; None: plain cosine
     exact:bool=False,  # ignore an approximate index, if there is one
@@ -471,7 +471,7 @@ def _grid(n, columns, size):
     plt.close(fig)
     return fig, axes
 
-# %% ../nbs/03_retrieve.ipynb #7c636bac
+# %% ../nbs/03_retrieve.ipynb #16a321dc
 @patch
 def show(self:Results,
     n:int=5,       # queries to show
@@ -499,8 +499,8 @@ def show(self:Results,
 @patch
 @delegates(embed, but=['bad', 'tta'])
 def add(self:Gallery,
-    images,          # `ImageSet`, or paths; a known path replaces what was there
-    drop:bool=False, # of `build`
+    images,          # ImageSet, or paths; a known path replaces what was there
+    drop:bool=False, # of build
     **kwargs,
 ):
     "Add images; on disk too, if the gallery is there, to what is there by now."
@@ -533,9 +533,9 @@ def _impostor_scores(e, mine, v, classes):
 # %% ../nbs/03_retrieve.ipynb #160bc560
 @patch
 def calibrate(self:Gallery,
-    labelled,       # `ImageSet` with labels, images like the queries
+    labelled,       # ImageSet with labels, images like the queries
     rate:float=.01, # false-match rate: fraction of queries without a match that get one
-    **kwargs,       # of `embed`
+    **kwargs,       # of embed
 )->float:           # cosine from which a hit counts as a match
     "Learn the threshold of a false-match rate and keep it; raises for too few images."
     mine = _listed(labelled)[1]
@@ -547,7 +547,7 @@ def calibrate(self:Gallery,
     self.held.amend(threshold=threshold, false_match_rate=rate)
     return threshold
 
-# %% ../nbs/03_retrieve.ipynb #8ba69a67
+# %% ../nbs/03_retrieve.ipynb #b83fd30c
 def _are_vectors(x):
     "Is it an array or a tensor (m,d) of floats, and not images?"
     if torch.is_tensor(x): return x.ndim == 2 and x.is_floating_point()
