@@ -111,7 +111,7 @@ def _short(value):
 
 def check_maker(
     folder,          # of a gallery
-    info:dict,       # of `read_info`
+    info:dict,       # of read_info
     provenance:dict, # fingerprint, dim and tta, as far as they matter
 ):
     "Raise `InputError` where a gallery was made by another model or with other views."
@@ -169,7 +169,7 @@ def _read(folder, info):
 
 def read_store(
     folder, # of a gallery
-)->tuple:   # info, rows of `COLUMNS`, (n,d) memory-mapped vectors
+)->tuple:   # info, rows of COLUMNS, (n,d) memory-mapped vectors
     "The last complete state; raises where there is none, or a file is damaged."
     folder = Path(folder)
     before = None
@@ -183,7 +183,7 @@ def read_store(
 
 # %% ../nbs/03b_store.ipynb #c22e3315
 def _write_new(path, parts):
-    "Write a file under a name held ready for it; what an interruption left there goes."
+    "Write a file under a name held ready for it, over what an interruption left there."
     path.unlink(missing_ok=True)
     try:
         with open(path, 'xb') as f:
@@ -261,7 +261,7 @@ def _is_as_written(folder, name, said):
 
 def model_is_sound(
     folder,    # of a gallery
-    info:dict, # of `read_info`
+    info:dict, # of read_info
 )->bool:
     "Are the files of `model/` those that were written?"
     home = Path(folder)/'model'
@@ -372,7 +372,7 @@ def warn_left_out(
     for error in bad: warnings.warn(f'left out: {error}', stacklevel=stacklevel)
     if bad: warnings.warn(f'{len(bad)} of {n} pictures left out', stacklevel=stacklevel)
 
-# %% ../nbs/03b_store.ipynb #80b064e6
+# %% ../nbs/03b_store.ipynb #0328c417
 def _is_unsure(unread, unreadable, old):
     "Could a folder not be read, or an image of the gallery that may still be there?"
     if unread: return True
