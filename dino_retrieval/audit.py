@@ -164,7 +164,7 @@ class Audit:
         self.rows, self.parts, self.classes, self.sizes = rows, parts, classes, sizes
 
     def count(self,
-        kind:str,          # one of `KINDS`
+        kind:str,          # one of KINDS
         across:bool=None,  # only pairs across parts (True) or within one (False)
     )->int:
         "Findings of a kind."
@@ -322,7 +322,7 @@ def audit(
     query:ImageSet=None,   # the images that are searched for
     gallery:ImageSet=None, # the images that are searched
     near:bool=True,        # near duplicates too; False: exact ones only, nothing decoded
-    model=None,            # an `Embedder`: also list pairs that it takes for the same
+    model=None,            # an Embedder: also list pairs that it takes for the same
 )->Audit:
     "Bad files, duplicates within and across the sets, images with two labels."
     parts = dict(train=train, query=query, gallery=gallery)

@@ -39,7 +39,7 @@ class EvalView:
         size:int=224,         # side of the square, pixels
         resize:int|None=None, # shorter side before the crop, pixels; None: size*256/224
         at:tuple=(.5, .5),    # where the square is: 0 top or left, 1 bottom or right
-        squash:bool=False,    # both sides become `resize`, which is then `size` for None
+        squash:bool=False,    # both sides become resize, which is then size for None
         resample:str='bicubic', # filter, one of FILTERS
     ):
         if resize is None: resize = size if squash else round(size*256/224)

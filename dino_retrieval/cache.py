@@ -33,7 +33,7 @@ def _content_hash(path):
 
 def content_hashes(
     paths:list, # image files
-)->list:        # for each: sha256 of its content, or a `BadImage`
+)->list:        # for each: sha256 of its content, or a BadImage
     "Hash each file once, in threads."
     with ThreadPoolExecutor() as ex: return list(ex.map(_content_hash, paths))
 
@@ -106,7 +106,7 @@ class TokenCache(torch.utils.data.Dataset):
     "Item (i, draw): the trunk's tokens of one of an image's fixed views, label, i."
     def __init__(self,
         s:ImageSet,            # the images
-        model:torch.nn.Module, # an `Embedder`
+        model:torch.nn.Module, # an Embedder
         folder:str|Path,       # where caches live; made if needed
         crops:int=1,           # random crops of each image, beside centre and mirror
         seed:int=42,           # of the choice of views

@@ -71,7 +71,7 @@ def _new_index(kind, lists, v, rows):
 
 # %% ../nbs/03c_compress.ipynb #0121c60c
 def search_index(
-    index,              # of `build_index`
+    index,              # of build_index
     queries:np.ndarray, # (m,d) float32 of unit length
     vectors:np.ndarray, # (n,d) or memory map that the index was built of
     k:int,              # hits wanted, at most n
@@ -153,7 +153,7 @@ def build_index(
 
 # %% ../nbs/03c_compress.ipynb #41daa5d7
 def pack_index(
-    index,  # of `build_index`
+    index,  # of build_index
 )->bytes:
     "The bytes of an index, for a file."
     return _faiss().serialize_index(index).tobytes()
@@ -170,8 +170,8 @@ def _unpacked(raw, about, shape):
     return built if each_once and (built.ntotal, built.d) == shape else None
 
 def read_index(
-    file:str|Path, # that holds the bytes of `pack_index`
-    about:dict,    # of `build_index`, with the sha256 of the bytes
+    file:str|Path, # that holds the bytes of pack_index
+    about:dict,    # of build_index, with the sha256 of the bytes
     shape:tuple,   # (n,d) of the vectors that it was built of
 ):                 # the index
     "Read an index; raises `InputError` for a file that is not the one written."

@@ -328,7 +328,7 @@ class ImageSet:
     "Paths of images, with integer `labels` into `classes` where they are known."
     def __init__(self,
         paths:Iterable[str|Path],      # image files
-        labels:Sequence[int]|None=None,# (n,) codes into `classes`, or None
+        labels:Sequence[int]|None=None,# (n,) codes into classes, or None
         classes:Iterable[str]=(),      # class names
     ):
         self.paths = [p if isinstance(p, Path) else Path(p) for p in paths]
@@ -518,7 +518,7 @@ def _keep(path, im):
 # %% ../nbs/00_data.ipynb #9971ee80
 @patch(cls_method=True)
 def from_dataset(cls:ImageSet,
-    dataset,           # a Hugging Face `datasets.Dataset` in any format, or any rows
+    dataset,           # a Hugging Face datasets.Dataset in any format, or any rows
     folder:str|Path,   # where the images are written; made if needed
     image:str='image', # column of images
     label:str='label', # column of classes
@@ -591,7 +591,7 @@ def try_load_image(
 # %% ../nbs/00_data.ipynb #452c30de
 def skip_bad(
     s:ImageSet,      # images
-    errors:Sequence, # (n,) `BadImage` or None for each
+    errors:Sequence, # (n,) BadImage or None for each
 )->ImageSet:         # those without an error
     "Name and count the unreadable images in warnings; raises if none is left."
     good = [i for i, e in enumerate(errors) if e is None]

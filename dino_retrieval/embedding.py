@@ -119,9 +119,9 @@ def _embed_views(model, encode, views, flips):
 
 # %% ../nbs/01d_embed.ipynb #81900a8b
 def embed_batches(
-    model:nn.Module,      # an `Embedder`
+    model:nn.Module,      # an Embedder
     items:list,           # of paths, PIL images or uint8 arrays
-    tta:tuple,            # of `check_tta`
+    tta:tuple,            # of check_tta
     batch_size:int=None,  # images in a forward pass; None: 64 on CUDA, 32 on a CPU
     precision:str='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
     progress:bool=True,   # show a bar
@@ -143,9 +143,9 @@ def embed_batches(
 
 # %% ../nbs/01d_embed.ipynb #85237b61
 def embed(
-    model:nn.Module,         # an `Embedder`
-    images,                  # `ImageSet`, or a list of paths, PIL images or uint8 arrays
-    tta:str|tuple=('hflip',),# views besides the plain one, of `TTA`
+    model:nn.Module,         # an Embedder
+    images,                  # ImageSet, or a list of paths, PIL images or uint8 arrays
+    tta:str|tuple=('hflip',),# views besides the plain one, of TTA
     batch_size:int=None,     # images in a forward pass; None: 64 on CUDA, 32 on a CPU
     precision:str='auto',    # 'auto', 'fp32', 'bf16' or 'fp16'
     progress:bool=True,      # show a bar

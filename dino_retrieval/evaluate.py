@@ -510,7 +510,7 @@ def _check_settings(ks, metrics, ci, *, ap, empty, ties):
 
 # %% ../nbs/04a_evaluate.ipynb #bb16421b
 def evaluate(
-    results,                  # `Results`, the JSON file of one, or its rows
+    results,                  # Results, the JSON file of one, or its rows
     truth=by_prefix,          # a rule name -> label, a dict, or a CSV with file,label
     ks:tuple=(1, 2, 3, 4, 5, 7, 10),  # ranks to report
     ap:str='min',             # convention of AP@k: 'min', 'hits' or 'total'
@@ -665,7 +665,7 @@ def compare(
     report_a:Report,  # of one model
     report_b:Report,  # of another, on the same queries
     seed:int=0,       # of the bootstrap
-    cluster:bool=None,# draw whole classes; None: as for `report_a`
+    cluster:bool=None,# draw whole classes; None: as for report_a
 )->Table:             # differences a - b, with interval and two-sided p
     "Paired bootstrap of the difference; raises where the queries differ."
     _check_comparable(report_a, report_b)

@@ -274,7 +274,7 @@ def _plain(model, dtype):
 def trunk(
     model:Embedder,       # of any kind
     precision:str='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
-)->Callable:              # (b,3,size,size) normalised floats -> what `tail` takes
+)->Callable:              # (b,3,size,size) normalised floats -> what tail takes
     "A frozen copy of all below the blocks that train; other models: the pixels."
     if not model.is_dinov2: return _same
     dtype = pick_dtype(model.device, precision)
@@ -306,7 +306,7 @@ def _block(b, x, heads, cls_only):
 # %% ../nbs/01a_fast.ipynb #d0d69860
 def tail(
     model:Embedder,      # of any kind
-    tokens:torch.Tensor, # (b,t,d) from `trunk`
+    tokens:torch.Tensor, # (b,t,d) from trunk
 )->torch.Tensor:         # (b,dim) float32 of unit length
     "The blocks that train, with gradients."
     if not model.is_dinov2: return model(tokens)

@@ -146,7 +146,7 @@ def write_safely(
 def write_text(
     path:str|Path,      # file
     text:str,           # written in UTF-8; names that are not text keep their bytes
-    new:Path|None=None, # as in `write_safely`
+    new:Path|None=None, # as in write_safely
 ):
     "Write a text file whole or not at all; raises `OSError`."
     raw = text.encode('utf-8', 'surrogateescape')
@@ -210,7 +210,7 @@ def _is_same(old, new):
 def write_folder(
     folder:str|Path,      # made if needed; a link is refused
     write:Callable,       # called with a folder to write to
-    ours:Iterable[str]=(),# relative names that are removed if `write` does not make them
+    ours:Iterable[str]=(),# relative names that are removed if write does not make them
     last:str='model.safetensors', # file that the others must fit
     new:Path|None=None,   # folder to prepare it in, beside it; None: a random name
 ):
@@ -321,7 +321,7 @@ def inside(
 
 # %% ../nbs/00b_files.ipynb #497b7e83
 def locked(
-    folder:str|Path, # in which the file `lock` is made
+    folder:str|Path, # in which the file lock is made
     timeout:float=0, # seconds to wait for another process; -1: for ever
 )->FileLock:         # a context manager
     "The folder's lock, which its process releases even when killed; raises `Timeout`."

@@ -86,7 +86,7 @@ MODEL_FILES = ('config.json', 'model.safetensors', 'preprocessor_config.json',
                '2_Normalize/config.json')       # all that a saved model may consist of
 
 def write_settings(
-    model:nn.Module, # an `Embedder`
+    model:nn.Module, # an Embedder
     folder:str|Path, # to write to; it exists
     notes:str='',    # Markdown for the model card
 ):
@@ -101,11 +101,11 @@ def write_settings(
 
 # %% ../nbs/01c_hub.ipynb #00677180
 def push_to_hub(
-    model:nn.Module, # an `Embedder`
+    model:nn.Module, # an Embedder
     repo_id:str,     # on the Hugging Face Hub, such as 'me/my-photographs'
     notes:str='',    # Markdown for the model card
-    **kwargs,        # of `huggingface_hub.create_repo`: token, private
-):                   # what `huggingface_hub.upload_folder` returns
+    **kwargs,        # of huggingface_hub.create_repo: token, private
+):                   # what huggingface_hub.upload_folder returns
     "Publish the checkpoint on the Hugging Face Hub."
     repo = huggingface_hub.create_repo(repo_id, exist_ok=True, **kwargs).repo_id
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +115,7 @@ def push_to_hub(
 
 # %% ../nbs/01c_hub.ipynb #b4cc57ab
 def to_onnx(
-    model:nn.Module, # an `Embedder`
+    model:nn.Module, # an Embedder
     path:str|Path,   # file to write
 ):
     "Export (b,3,size,size) normalised floats -> (b,dim), any b; needs the extra `onnx`."

@@ -35,7 +35,7 @@ NORMS = dict(min='min(k, relevant)', hits='the hits within k', total='all releva
 def ap_at_k(
     rel:np.ndarray,        # (q,m) bool, best first
     k:int,                 # ranks that count
-    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in `rel`
+    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in rel
     norm:str='min',        # 'min', 'hits' or 'total': what to divide by, see the table
     scores:np.ndarray=None,# (q,m) best first: ties count by their mean over all orders
 )->np.ndarray:             # (q,) float64
@@ -65,7 +65,7 @@ def precision_at_k(
 def recall_at_k(
     rel:np.ndarray,        # (q,m) bool, best first
     k:int,                 # ranks that count
-    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in `rel`
+    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in rel
     scores:np.ndarray=None,# (q,m) best first: ties count by their mean over all orders
 )->np.ndarray:             # (q,)
     "Fraction of the relevant images among the first k; 0 if there are none."
@@ -110,7 +110,7 @@ def map_at_r(
 def ndcg_at_k(
     rel:np.ndarray,        # (q,m) bool, best first
     k:int,                 # ranks that count
-    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in `rel`
+    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in rel
 )->np.ndarray:             # (q,)
     "Discounted gain over that of a perfect ranking (Järvelin & Kekäläinen 2002)."
     gain = 1/np.log2(np.arange(2, k + 2))
@@ -129,7 +129,7 @@ def reciprocal_rank(
 # %% ../nbs/04_metrics.ipynb #492887e4
 def ap_trapezoid(
     rel:np.ndarray,        # (q,m) bool, best first, the whole gallery
-    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in `rel`
+    total:np.ndarray=None, # (q,) relevant images in the gallery; None: those in rel
     junk:np.ndarray=None,  # (q,m) bool: images that count neither way
 )->np.ndarray:             # (q,)
     "AP of the revisited Oxford and Paris protocol (Radenović et al. 2018)."
@@ -287,8 +287,8 @@ def _of_proportions(values, variance, *, units, ci):
 FEW_UNITS = 6      # below, percentiles of samples reach no further than the extreme ones
 
 def interval(
-    values:np.ndarray, # (q,c) of which `boot` holds means
-    boot:np.ndarray,   # (rounds,c) of `bootstrap`
+    values:np.ndarray, # (q,c) of which boot holds means
+    boot:np.ndarray,   # (rounds,c) of bootstrap
     units:int,         # number of things that were drawn: queries or classes
     ci:float=.95,      # mass of the interval
     least:float=0,     # lowest value there can be: -1 for differences

@@ -76,12 +76,12 @@ def _fit_positions(backbone, size):
 class Embedder(nn.Module):
     "Backbone, pooling and unit norm; raises `InputError` for a bad layer, size or pool."
     def __init__(self,
-        backbone:PreTrainedModel,            # a `transformers` model with a CLS token
+        backbone:PreTrainedModel,            # a transformers model with a CLS token
         trainable_layers:Iterable=(-2, -1),  # blocks that train; negative: from the end
         pool:str='cls',                      # 'cls', 'cls+mean' or 'gem'
         size:int=224,                        # pixels a side; a multiple of the patch
         resize:int=None,         # shorter side before the crop; None: size*256/224
-        squash:bool=False,       # both sides become `resize`, whatever the shape
+        squash:bool=False,       # both sides become resize, whatever the shape
         resample:str='bicubic',  # filter of the resizing, one of FILTERS
         mean:tuple=(.485, .456, .406),       # of the pixels, per channel
         std:tuple=(.229, .224, .225),        # of the pixels, per channel
@@ -254,8 +254,8 @@ def save_pretrained(self:Embedder,
 def push_to_hub(self:Embedder,
     repo_id:str,   # on the Hugging Face Hub, such as 'me/my-photographs'
     notes:str='',  # Markdown for the model card
-    **kwargs,      # of `huggingface_hub.create_repo`: token, private
-):                 # what `huggingface_hub.upload_folder` returns
+    **kwargs,      # of huggingface_hub.create_repo: token, private
+):                 # what huggingface_hub.upload_folder returns
     "Publish the checkpoint on the Hugging Face Hub."
     return hub.push_to_hub(self, repo_id, notes, **kwargs)
 

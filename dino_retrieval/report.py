@@ -18,7 +18,7 @@ from .files import printable, write_text
 
 # %% ../nbs/04b_report.ipynb #4507fe90
 def confusions(
-    report:Report, # of `evaluate`
+    report:Report, # of evaluate
     k:int=1,       # ranks to look at
 )->list:           # (class, what stood in its place, times), most often first
     "Which classes are taken for which."
@@ -33,7 +33,7 @@ def confusions(
 
 # %% ../nbs/04b_report.ipynb #bac62c62
 def per_class(
-    report:Report, # of `evaluate`
+    report:Report, # of evaluate
     metric:str,    # such as 'mAP@10'
 )->list:           # dicts of class, queries, value, taken_for; worst first
     "The metric of each class, and what it is most often taken for."
@@ -49,7 +49,7 @@ def per_class(
     return sorted(rows, key=lambda row: (row['value'], str(row['class'])))
 
 def worst(
-    report:Report, # of `evaluate`
+    report:Report, # of evaluate
     metric:str,    # such as 'mAP@10'
     n:int=8,       # queries wanted
 )->np.ndarray:     # positions, worst first
@@ -83,7 +83,7 @@ def _draw_scores(ax, details):
     ax.legend()
 
 def figures(
-    report:Report, # of `evaluate`
+    report:Report, # of evaluate
     metric:str,    # such as 'mAP@10'
 )->dict:           # {title: matplotlib figure}
     "Precision against recall, scores of right and wrong hits, and values by query."
@@ -252,7 +252,7 @@ def _parts(report, metric):
         'Confusions at rank 1': _confusion_table(report, example)}
 
 def html_report(
-    report:Report,               # of `evaluate`
+    report:Report,               # of evaluate
     path:str|os.PathLike,        # HTML file
     title:str='Retrieval report',# of the page
     metric:str=None,             # by which queries are judged; None: mAP at the largest k

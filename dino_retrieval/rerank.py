@@ -135,8 +135,8 @@ def whitening(
 # %% ../nbs/05_rerank.ipynb #29058f80
 def whiten(
     e:np.ndarray,     # (n,d) vectors
-    mean:np.ndarray,  # (d,) of `whitening`
-    matrix:np.ndarray,# (d,dim) of `whitening`
+    mean:np.ndarray,  # (d,) of whitening
+    matrix:np.ndarray,# (d,dim) of whitening
 )->np.ndarray:        # (n,dim) of unit length
     "Whitened vectors; raises for one that is the mean."
     white = (e - mean) @ matrix

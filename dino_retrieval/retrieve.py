@@ -103,7 +103,7 @@ def _unpack(rows, details):
 
 @patch(cls_method=True)
 def load(cls:Results,
-    path, # JSON file that `save` wrote
+    path, # JSON file that save wrote
 )->Results:
     "Read results back; without the scores file, bare names and None for scores."
     text = _read_text(path)
@@ -121,11 +121,11 @@ def load(cls:Results,
 
 # %% ../nbs/03_retrieve.ipynb #e0c7dcbe
 class Maker:
-    "What computes the vectors of a gallery: a model, its views, and how it is to work."
+    "What computes the vectors of a gallery: a model, its views, and settings of `embed`."
     def __init__(self,
         model:Embedder,
-        tta:tuple,      # of `check_tta`
-        **settings,     # of `embed`: batch_size, precision, progress
+        tta:tuple,      # of check_tta
+        **settings,     # of embed: batch_size, precision, progress
     ):
         self.model = model
         self.tta = tta
@@ -222,7 +222,7 @@ def _pictures(images):
 class InFolder:
     "Vectors, `paths` and `labels` kept in a folder."
     def __init__(self,
-        folder, # of a gallery, or one that `update` is to make
+        folder, # of a gallery, or one that update is to make
     ):
         self.folder = Path(folder)
         self.changes = {}
@@ -297,8 +297,8 @@ class Gallery:
     "Vectors (n,d) of images, their `paths`, `labels` if known, and their model."
     def __init__(self,
         model:Embedder,
-        held,      # what holds the vectors: `InMemory`, `InFolder`, or the like of it
-        tta:tuple, # views beside the plain one, of `TTA`
+        held,      # what holds the vectors: InMemory, InFolder, or the like of it
+        tta:tuple, # views beside the plain one, of TTA
     ):
         self.model = model
         self.held = held
@@ -319,7 +319,7 @@ class Gallery:
 
     @classmethod
     def load(cls,
-        path,                # folder that `build` or `dino_index` wrote
+        path,                # folder that build or dino_index wrote
         model:Embedder=None, # None: the one kept in the folder
     )->'Gallery':
         "Open a gallery; raises where a file is damaged or another model made it."
@@ -335,9 +335,9 @@ class Gallery:
 @delegates(embed, but=['bad'])
 def build(cls:Gallery,
     model:Embedder,
-    images,           # `ImageSet`, or a list of paths
+    images,           # ImageSet, or a list of paths
     path=None,        # folder to keep it in, or to bring up to date; None: in memory
-    tta=('hflip',),   # views beside the plain one, of `TTA`
+    tta=('hflip',),   # views beside the plain one, of TTA
     drop:bool=False,  # drop images though half are gone, or a folder is unreadable
     **kwargs,
 )->Gallery:
@@ -362,7 +362,7 @@ _RANGES = dict(n=(1, 1000), alpha=(0, 100), candidates=(1, 10_000), k1=(1, 10_00
               k2=(1, 10_000), lam=(0, 1), dim=(1, 100_000))
 
 def check_rerank(
-    rerank:str,         # one of `RERANK`, or None
+    rerank:str,         # one of RERANK, or None
     settings:dict=None, # those of its settings that are not the defaults
 )->dict:                # all of its settings
     "Raise `InputError` for a way of re-ranking or a setting that does not exist."
@@ -428,7 +428,7 @@ def _name(query, i): return query if isinstance(query, (str, Path)) else f'query
 @patch
 @delegates(embed, but=['bad', 'tta'])
 def search(self:Gallery,
-    queries,           # `ImageSet`, or paths, PIL images, uint8 arrays; or one of them
+    queries,           # ImageSet, or paths, PIL images, uint8 arrays; or one of them
     k:int=10,          # hits for each; all of a smaller gallery
     rerank:str=None,   # aqe, alpha, dba, kreciprocal or whiten; None: plain cosine
     exact:bool=False,  # ignore an approximate index, if there is one
@@ -517,8 +517,8 @@ def show(self:Results,
 @patch
 @delegates(embed, but=['bad', 'tta'])
 def add(self:Gallery,
-    images,          # `ImageSet`, or paths; a known path replaces what was there
-    drop:bool=False, # of `build`
+    images,          # ImageSet, or paths; a known path replaces what was there
+    drop:bool=False, # of build
     **kwargs,
 ):
     "Add images; on disk too, if the gallery is there, to what is there by now."
@@ -551,9 +551,9 @@ def _impostor_scores(e, mine, v, classes):
 # %% ../nbs/03_retrieve.ipynb #160bc560
 @patch
 def calibrate(self:Gallery,
-    labelled,       # `ImageSet` with labels, images like the queries
+    labelled,       # ImageSet with labels, images like the queries
     rate:float=.01, # false-match rate: fraction of queries without a match that get one
-    **kwargs,       # of `embed`
+    **kwargs,       # of embed
 )->float:           # cosine from which a hit counts as a match
     "Learn the threshold of a false-match rate and keep it; raises for too few images."
     mine = _listed(labelled)[1]
@@ -588,7 +588,7 @@ def index(self:Gallery,
     ef_search:int=None, # candidates that hnsw keeps; None: 64
     nprobe:int=None,    # cells that ivf searches; None: an eighth of them
     **kwargs,
-)->float:               # recall@10 against exact search, of held-out images or `queries`
+)->float:               # recall@10 against exact search, of held-out images or queries
     "Build an approximate index, use it from now on, and keep it with the gallery."
     effort = dict(ef_search=ef_search, nprobe=nprobe)
     check_index(len(self), kind, hold_out=queries is None, **effort)

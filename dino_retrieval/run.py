@@ -126,7 +126,7 @@ RUN_FORMAT = 3                  # of last/: 3 since a state holds a `TrainState`
 class RunFolder:
     "A run on disk: `config.json`, `history.csv`, `model/`, and the states in `last/`."
     def __init__(self,
-        out:str|Path, # the folder; nothing is written before `begin`
+        out:str|Path, # the folder; nothing is written before begin
     ):
         self.out = Path(out)
         self.last = self.out/'last'
@@ -199,7 +199,7 @@ def read(self:RunFolder):
 # %% ../nbs/02e_run.ipynb #b3576eec
 @patch
 def save_state(self:RunFolder,
-    state:dict, # tensors and plain values, as `torch.save` takes them
+    state:dict, # tensors and plain values, as torch.save takes them
 ):
     "Keep a state beside the one before."
     names = [state['file'] for state in self.states]       # newest first

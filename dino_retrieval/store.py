@@ -96,7 +96,7 @@ def read_info(
 
 def write_info(
     folder,    # of a gallery
-    info:dict, # what `gallery.json` is to say
+    info:dict, # what gallery.json is to say
 ):
     "Replace `gallery.json`."
     now = read_info(folder)
@@ -461,7 +461,7 @@ def update_store(
 def amend_info(
     folder,          # of a gallery
     info:dict,       # as it was read
-    index:dict=None, # of an approximate index, with its bytes as `raw`
+    index:dict=None, # of an approximate index, with its bytes as raw
     **changes,       # entries to set
 )->dict:             # the new info
     "Set entries of `gallery.json`; raises `InputError` if the gallery has changed."

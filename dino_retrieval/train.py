@@ -192,13 +192,13 @@ class _Tail(torch.nn.Module):
 class Trainer:
     "Trains the last blocks of a model; `state` says where it stands."
     def __init__(self,
-        model:torch.nn.Module,   # an `Embedder`; trained in place
-        train:ImageSet,          # labelled images, or a `TokenCache` of them
+        model:torch.nn.Module,   # an Embedder; trained in place
+        train:ImageSet,          # labelled images, or a TokenCache of them
         valid:ImageSet=None,     # the same, to select the epoch; None: the last is kept
         recipe:Recipe=None,      # the settings; None: the defaults
         loss:callable=None,      # another loss(embeddings, labels) -> scalar
         workers:int=None,        # loader processes; None: 0 on a CPU, else up to 8
-        accelerator=None,        # of `accelerate`, where there are several processes
+        accelerator=None,        # of accelerate, where there are several processes
     ):
         self.model = model
         self.recipe = recipe or Recipe()
@@ -480,7 +480,7 @@ def state_dict(self:Trainer)->dict: # tensors and plain values
 # %% ../nbs/02_train.ipynb #c7930997
 @patch
 def load_state_dict(self:Trainer,
-    saved:dict, # from `state_dict`
+    saved:dict, # from state_dict
 ):
     "Go on from a state; raises `InputError` where it is of other parameters."
     self._check_fit(saved['weights'])
@@ -566,7 +566,7 @@ def _read_images(s, with_hashes):
 def read_parts(
     train:ImageSet,       # labelled images
     valid:ImageSet,       # the same, or None
-    model:torch.nn.Module,# an `Embedder`
+    model:torch.nn.Module,# an Embedder
     recipe:Recipe,        # the settings
     cache=False,          # keep tokens: True, or a folder
     with_hashes=True,     # hash the images' contents for the digests
@@ -749,7 +749,7 @@ def catch_up(self:_Recorder):
 # %% ../nbs/02_train.ipynb #1be3d3d5
 def run_epochs(
     trainer:Trainer, # at its start, or where a state left it
-    recorder,        # its `_Recorder`
+    recorder,        # its _Recorder
     bad:dict=(),     # {path: reason} of unreadable images, to be listed
 ):
     "The epochs that are left; then the kept weights are in place."
@@ -773,7 +773,7 @@ def run_epochs(
 
 # %% ../nbs/02_train.ipynb #c7765185
 def fit(
-    model:torch.nn.Module,  # an `Embedder`; trained in place
+    model:torch.nn.Module,  # an Embedder; trained in place
     train:ImageSet,         # labelled images
     valid:ImageSet=None,    # labelled images to select the epoch; None: the last is kept
     epochs:int=5,           # passes over the training part
@@ -793,7 +793,7 @@ def fit(
     *,
     schedule:str='constant',# of the learning rate: 'constant' or 'cosine'
     save_every:float=600,   # seconds between states saved within an epoch
-    report_to:str=None,     # a tracker of `accelerate`, such as 'tensorboard'
+    report_to:str=None,     # a tracker of accelerate, such as 'tensorboard'
     max_bad:float=.05,      # fraction of unreadable images from which the run stops
     progress:bool=True,     # show bars and a line an epoch
     overwrite:bool=False,   # start anew in a run folder that holds one
