@@ -165,11 +165,13 @@ class TrainState:
     done:bool = False
 
     def count_step(self, loss, active):
+        "Note a batch that is done."
         self.losses.append(loss)
         self.active.append(active)
         self.step += 1
 
     def next_epoch(self):
+        "Begin the epoch after this one."
         self.epoch += 1
         self.step = 0
         self.losses = []
@@ -215,13 +217,9 @@ class Trainer:
         self._set_optimizer()
 
     @cached_property
-    def steps_per_epoch(self): return len(self.plan(epoch=1))
-
-    def plan(self,
-        epoch:int, # counted from 1
-    )->list:       # of (keys, triplets or None)
-        "The batches of an epoch that this process takes."
-        return _plan(self.train, self.recipe, epoch, self.rank, self.world)
+    def steps_per_epoch(self):
+        "Batches that this process takes in an epoch."
+        return len(self.plan(epoch=1))
 
 # %% ../nbs/02_train.ipynb #880c45d2
 @patch
@@ -255,6 +253,14 @@ def _set_optimizer(self:Trainer):
                                  fused=kind in ('cpu', 'cuda'))
     scaled = self.dtype == torch.float16 and kind != 'cpu'
     self.scaler = torch.amp.GradScaler(kind, enabled=scaled)
+
+# %% ../nbs/02_train.ipynb #e979f115
+@patch
+def plan(self:Trainer,
+    epoch:int, # counted from 1
+)->list:       # of (keys, triplets or None)
+    "The batches of an epoch that this process takes."
+    return _plan(self.train, self.recipe, epoch, self.rank, self.world)
 
 # %% ../nbs/02_train.ipynb #4e1d3a53
 @patch
