@@ -63,7 +63,8 @@ EXAMPLES = dict(
     audit=['dino audit photos --html audit.html'],
     index=['dino index run photos --out gallery',
            'dino index facebook/dinov2-base photos --out gallery'],
-    search=['dino search gallery query.jpg', 'dino search gallery new/ --k 5 --show hits.png',
+    search=['dino search gallery query.jpg',
+            'dino search gallery new/ --k 5 --show hits.png',
             'dino search gallery query.jpg --json - | jq'])
 
 # %% ../nbs/10_cli.ipynb #a45a8f9f
@@ -493,7 +494,7 @@ def dino_audit(
     html:str=None,  # page with the pairs
     model:str=None, # run, folder or tiny: also name pairs that it takes for the same
 ):
-    "Bad files, duplicates within and across the parts, images with two labels; status 1 if any."
+    "Bad files, copies within and across the parts, two labels; status 1 if any."
     if model: _check_model(model)
     _check_outputs([data, model], json=json, html=html)
     parts = _parts(data)
@@ -574,7 +575,7 @@ def _hit_lines(results):
             yield f'  {score:.3f}  {path}{note}'
 
 def _hits_as_json(results):
-    "The same as a JSON document: a row for each query, as in a results file, with scores."
+    "The same as a JSON document: the rows of a results file, with scores and paths."
     rows = []
     for query, hits, scores in zip(results.query_paths, results.paths, results.scores):
         rows.append(dict(filename=query.name, path=str(query),
@@ -687,7 +688,7 @@ def dino_demo(
           'of the difference the paired one')
     _save_figure(results.show(6, 8, by_prefix), folder/'hits.png')
     _tell(f'wrote {out}/hits.png, {out}/retrieval_results.json, {out}/run, {out}/data')
-    print('next, with photographs of your own in class folders: dino train PHOTOS --out run')
+    print('next, with photographs in class folders: dino train PHOTOS --out run')
 
 # %% ../nbs/10_cli.ipynb #da21fc4d
 COMMANDS = dict(
@@ -773,7 +774,8 @@ def _tree():
     for name, run in SUBCOMMANDS.items():
         parser = _fill(commands.add_parser(name, help=run.__doc__), run.__wrapped__)
         for action in parser._actions:
-            if action.dest in CHOICES: action.completer = partial(_choices_of, action.dest)
+            if action.dest not in CHOICES: continue
+            action.completer = partial(_choices_of, action.dest)
     return tree
 
 def _complete():

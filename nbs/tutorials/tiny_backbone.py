@@ -40,14 +40,14 @@ def sources(data):
 def _read(path, size):
     im = Image.open(path).convert('RGB')
     s = min(im.size)
-    l, t = (im.width - s)//2, (im.height - s)//2
-    im = im.resize((size, size), Image.BICUBIC, box=(l, t, l + s, t + s))
+    left, top = (im.width - s)//2, (im.height - s)//2
+    im = im.resize((size, size), Image.BICUBIC, box=(left, top, left + s, top + s))
     return torch.from_numpy(np.array(im)).permute(2, 0, 1)
 
 
 def draw(n, kind, g):
     "Random geometry (n,2,3) and colour (n,3,4) of `n` views of one kind."
-    u = lambda lo, hi: torch.rand(n, generator=g)*(hi - lo) + lo
+    def u(lo, hi): return torch.rand(n, generator=g)*(hi - lo) + lo
     emoji = kind == 'emoji'
     scale = u(*((.5, 1.3) if emoji else (.2, 1.))).sqrt()
     ratio = torch.exp(u(math.log(3/4), math.log(4/3))/2)
