@@ -1,15 +1,17 @@
 """One list of modules: what `_quarto.yml` lists is what there is, and what README and `all.py` name.
 
-Usage: python .ci/rooms.py     (rewrites dino_retrieval/all.py, nbs/api.qmd and the list in nbs/index.ipynb)
+Usage: python .ci/rooms.py
+Rewrites dino_retrieval/all.py, nbs/api.qmd, nbs/settings.qmd and the list in nbs/index.ipynb.
 Checks too that the modules' imports make no circle, and that those on plain arrays import no model.
 """
 import ast, graphlib, json, re, sys, textwrap
 from pathlib import Path
 import yaml
+from dino_retrieval.cli import COMMANDS, EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 NAMES = """
-    Audit audit
+    Audit audit dedup
     EvalView PKSampler TrainView TripletDataset
     TokenCache
     BadImage ImageSet demo_data load_image open_data show_images
@@ -144,6 +146,49 @@ def write_api(notebooks):
             lines.append(f'| {link} | {says.replace("|", chr(92) + "|")} |')
     (ROOT/'nbs/api.qmd').write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
+SETTINGS = '''---
+title: Settings
+description: The flags of every command, with their defaults.
+---
+
+<!-- Written by .ci/rooms.py. -->
+
+`dino COMMAND --help` prints the same. The older names `dino_train`, `dino_index` and so on are the same commands. In
+Python, `fit` takes the settings of `dino train` as keywords.
+
+Every command takes `--quiet`, which leaves only warnings and errors. `--json -` prints one JSON document and nothing
+else. For completion in bash or zsh, `pip install argcomplete`, then `eval "$(register-python-argcomplete dino)"`.
+'''
+ENVIRONMENT = '''
+## Environment
+
+| variable | meaning |
+|---|---|
+| `DINO_MAX_PIXELS`, `DINO_MAX_BYTES`, `DINO_MAX_MEMORY` | largest image, largest file, and memory for decoding |
+| `DINO_CACHE` | folder of cached tokens instead of `~/.cache/dino_retrieval` |
+| `HF_HUB_OFFLINE=1` | never ask the Hub |
+| `TQDM_DISABLE=1` | no progress bars |
+'''
+
+def settings_of(name, run):
+    "A section for a command: what it does, its arguments, examples."
+    parser = run.parser(f'dino {name}')
+    lines = ['', f'## dino {name}', '', f'{run.__doc__}', '', '| argument | default | meaning |', '|---|---|---|']
+    for action in parser._actions:
+        if action.dest in ('help', 'quiet'): continue
+        typed = f'`{action.option_strings[0]}`' if action.option_strings else f'`{action.dest.upper()}`'
+        says = action.help.replace(' (default: %(default)s)', '').replace('%%', '%').replace('|', '\\|')
+        default = 'required' if action.required else f'`{action.default}`'
+        if not action.required and action.default in (None, False): default = ''
+        lines.append(f'| {typed} | {default} | {says} |')
+    return [*lines, '', '```sh', *EXAMPLES[name], '```']
+
+def write_settings():
+    "A page of all commands and their flags, from their parsers."
+    lines = [line for name, run in COMMANDS.items() for line in settings_of(name, run)]
+    text = SETTINGS + '\n'.join(lines) + '\n' + ENVIRONMENT
+    (ROOT/'nbs/settings.qmd').write_text(text, encoding='utf-8')
+
 def main():
     sections = listed()
     check_menu(sections)
@@ -153,5 +198,6 @@ def main():
     write_all(modules)
     write_list(notebooks)
     write_api(notebooks)
+    write_settings()
 
 main()

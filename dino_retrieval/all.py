@@ -1,6 +1,6 @@
 "The names that most work needs, in one import: `from dino_retrieval.all import *`."
 # Written by .ci/rooms.py: add a name there.
-from dino_retrieval.audit import Audit, audit
+from dino_retrieval.audit import Audit, audit, dedup
 from dino_retrieval.batches import EvalView, PKSampler, TrainView, TripletDataset
 from dino_retrieval.cache import TokenCache
 from dino_retrieval.data import (

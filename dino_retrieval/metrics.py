@@ -350,17 +350,29 @@ class Table(list):
 
 def _in_columns(form, row): return ''.join(form.format(**cell) for cell in row)
 
+_MARGIN = ' '*7
+_MOST_COLUMNS = 4                  # of 16 characters: a terminal has 80
+
+def _block(ks, grid, first, last):
+    "Lines of the columns from `first` to `last`."
+    heads = [f'k={k}'.rjust(16) for k in ks[first:last]]
+    lines = [_MARGIN + ''.join(heads)]
+    for name, row in grid.items():
+        row = row[first:last]
+        values = _in_columns('{value:16.4f}', row)
+        bounds = _in_columns('{low:7.3f} … {high:6.3f}', row)
+        lines += [name.ljust(7) + values, _MARGIN + bounds]
+        if 'p' in row[0]: lines.append('p'.rjust(7) + _in_columns('{p:16.3f}', row))
+    return lines
+
 @patch
 def __str__(self:Table):
     ks, grid = self._grid()
-    margin = ' '*7
-    heads = [f'k={k}'.rjust(16) for k in ks]
-    lines = [margin + ''.join(heads)]
-    for name, row in grid.items():
-        values = _in_columns('{value:16.4f}', row)
-        bounds = _in_columns('{low:7.3f} … {high:6.3f}', row)
-        lines += [name.ljust(7) + values, margin + bounds]
-        if 'p' in row[0]: lines.append('p'.rjust(7) + _in_columns('{p:16.3f}', row))
+    blocks = max(-(-len(ks)//_MOST_COLUMNS), 1)
+    size = max(-(-len(ks)//blocks), 1)
+    lines = []
+    for first in range(0, max(len(ks), 1), size):
+        lines += _block(ks, grid, first, first + size)
     return '\n'.join(lines)
 
 @patch
