@@ -177,7 +177,8 @@ def settings_of(name, run):
     for action in parser._actions:
         if action.dest in ('help', 'quiet'): continue
         typed = f'`{action.option_strings[0]}`' if action.option_strings else f'`{action.dest.upper()}`'
-        says = action.help.replace(' (default: %(default)s)', '').replace('%%', '%').replace('|', '\\|')
+        says = action.help.replace(' (default: %(default)s)', '').replace('%%', '%')
+        says = says.replace('|', '\\|').replace('<', '&lt;')
         default = 'required' if action.required else f'`{action.default}`'
         if not action.required and action.default in (None, False): default = ''
         lines.append(f'| {typed} | {default} | {says} |')

@@ -70,6 +70,9 @@ def save(self:Results,
     path, # JSON file; the scores go to NAME.scores.json beside it
 ):
     "Write the file names of the hits, sorted by the query's file name."
+    if self.scores is None:
+        raise InputError(f"'{path}': these results came without scores, and cannot be "
+                         'saved with them: copy their file instead')
     rows = []
     details = []
     for i in sorted(range(len(self)), key=lambda i: self.query_paths[i].name):
