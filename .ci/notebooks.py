@@ -31,7 +31,8 @@ def check_imports(cell):
     if kind_of(cell) == 'exported' or 'nbdev_export()' in source_of(cell): return
     tree = parsed(source_of(cell))
     harmless = ast.Import, ast.ImportFrom, ast.Try, ast.FunctionDef, ast.ClassDef
-    runs = [node for node in tree.body if not isinstance(node, harmless)]
+    runs = [node for node in tree.body
+            if not isinstance(node, harmless) or getattr(node, 'orelse', None)]
     if runs and count(tree, ast.Import, ast.ImportFrom):
         yield f'imports beside other code: give them a cell of their own: {source_of(cell)[:80]!r}'
 

@@ -161,7 +161,7 @@ def thumbnail(
     raw = io.BytesIO()
     im.save(raw, 'JPEG', quality=80)
     data = base64.b64encode(raw.getvalue()).decode()
-    return f'<img alt="" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="{escaped(Path(path).name)}" src="data:image/jpeg;base64,{data}">'
 
 # %% ../nbs/04b_report.ipynb #b9ddedd5
 def page(
