@@ -176,6 +176,7 @@ def tokens(self:TokenCache,
 
 @patch
 def __getitem__(self:TokenCache, key):
+    "Tokens, label and position of item (i, draw)."
     i, _ = key
     rng = np.random.default_rng((self.seed, self.epoch, *key))
     view = self.views[rng.integers(len(self.views))]
@@ -190,6 +191,7 @@ def __getstate__(self:TokenCache):
 
 @patch
 def __setstate__(self:TokenCache, state):
+    "Open the log again after pickling."
     self.__dict__.update(state)
     log = self.log
     log.file = np.memmap(log.path, np.uint8, 'r', shape=(log.checked, log.width))

@@ -267,10 +267,12 @@ def update(self:InFolder, wanted, maker, unread=(), drop=False):
 # %% ../nbs/03_retrieve.ipynb #71ab6e31
 @patch
 def amend(self:InFolder, **entries):
+    "Set entries of `gallery.json`, such as the threshold."
     self.info = amend_info(self.folder, self.info, **entries)
 
 @patch
 def keep_index(self:InFolder, index, about):
+    "Write an index into the folder, and what is known about it."
     self.amend(index=dict(**about, raw=pack_index(index)))
     self.index = index
 
