@@ -18,7 +18,7 @@ from .search import topk
 def has_company(
     labels:np.ndarray, # (n,) classes
 )->np.ndarray:         # (n,) bool
-    "Which images have another one of their class."
+    "Which images share their class with another one."
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return counts[codes] > 1
 

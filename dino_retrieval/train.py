@@ -153,7 +153,7 @@ def _delayed_interrupt():
 # %% ../nbs/02_train.ipynb #1eb2b068
 @dataclass
 class TrainState:
-    "Where a training stands."
+    "How far a run has got."
     epoch:int = 0        # in progress; 0 is the frozen model, which is only validated
     step:int = 0         # batches of it that are done
     losses:list = field(default_factory=list)  # of those batches
@@ -675,7 +675,7 @@ def _start_trackers(accelerator, report_to):
 
 # %% ../nbs/02_train.ipynb #90ccf40c
 class _Recorder:
-    "Saves and shows a training; `folder` is None where nothing is saved."
+    "Saves and shows a run; `folder` is None where nothing is saved."
     def __init__(self, trainer, config, folder=None, accelerator=None, report_to=None,
                  save_every=600, progress=True):
         self.trainer = trainer
