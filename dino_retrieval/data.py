@@ -81,7 +81,7 @@ class BadImage(InputError):
     def __reduce__(self): return BadImage, (self.path, self.reason)   # between processes
 
 # %% ../nbs/00_data.ipynb #3fc1edc5
-# PostScript is run; for the others Pillow needs another package or reads the head alone
+# PostScript is run; of the others Pillow reads the header alone, or needs a package
 REFUSED = {'EPS', 'BUFR', 'GRIB', 'HDF5', 'MPEG', 'WMF', 'FPX', 'MIC'}
 
 SUFFIXES = {s for s, kind in Image.registered_extensions().items()
@@ -186,7 +186,7 @@ def _lay_on_white(im):
         im.paste(Image.alpha_composite(white, strip), (0, top))
 
 def _in_eight_bits(im):
-    "16 bits or floats as grey levels, which `convert` would cut off at 255."
+    "16 bits or floats as grey levels, which `convert` would clip at 255."
     x = np.array(im, dtype=np.float32)
     np.nan_to_num(x, copy=False)
     most = x.max()
@@ -216,7 +216,7 @@ def _reduced(im, times):
     return out
 
 # %% ../nbs/00_data.ipynb #79e2f8b3
-# how to turn an image, by its EXIF note
+# how to turn an image, by its EXIF orientation
 _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
           4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
           6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,

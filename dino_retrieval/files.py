@@ -52,7 +52,7 @@ def open_file(
     path:str|Path,     # regular file
     most:int|None=None,# bytes it may have; None: DINO_MAX_BYTES
 )->BinaryIO:
-    "Open for reading; raises `OSError` for a folder, a pipe, a device or a giant."
+    "Open for reading; raises `OSError` for a folder, a pipe, a device or a huge file."
     limit = MAX_BYTES if most is None else most
     if not stat.S_ISREG(os.stat(path).st_mode): raise OSError('not a file')
     # it may have become a pipe since: do not wait for its other end
