@@ -515,7 +515,7 @@ def show(self:Results,
         rows.append((self, i, 'query' if before is None else 'after'))
     fig, axes = _grid(len(rows), 1 + min(k, len(self.paths[0])), size)
     for row, (results, i, caption) in zip(axes, rows):
-        results._show_row(row, i, caption, truth, wide=max(8, round(17*size)))
+        results._show_row(row, i, caption, truth, wide=max(8, round(16*size)))
     return fig
 
 # %% ../nbs/03_retrieve.ipynb #063187fb
