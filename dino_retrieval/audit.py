@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 
 from .data import BadImage, ImageSet, _open, try_load_image
-from .files import file_sha256, open_file, write_text
+from .files import counted, file_sha256, open_file, write_text
 from .report import escaped, html_table, page, thumbnail
 from .embedding import embed
 from .search import topk
@@ -186,8 +186,9 @@ class Audit:
         "Would an evaluation be contaminated? One line."
         n = self._n_across()
         if n == 0: return 'no picture stands in two parts'
-        return (f'contaminated: {n} pictures stand in two parts, so an evaluation '
-                'would count copies as hits')
+        stand = counted(n, 'picture stands', 'pictures stand')
+        return (f'contaminated: {stand} in two parts, so an evaluation would count copies '
+                'as hits')
 
 # %% ../nbs/06_audit.ipynb #35fc03b9
 @patch
@@ -195,6 +196,7 @@ def __str__(self:Audit):
     parts = ', '.join(f'{name} {n:,}' for name, n in self.parts.items())
     lines = [f'{parts} pictures; {self.classes}; {self.sizes}']
     for kind in KINDS:
+        if kind == 'alike' and not self.count(kind): continue     # only a model finds them
         line = f'{kind:12}{self.count(kind, False):6,}'
         if kind in ('exact', 'near'):
             line += f' within a part, {self.count(kind, True):,} across parts'
@@ -230,8 +232,9 @@ def _class_counts(train):
 
 def _classes_in_words(counts):
     if not counts: return 'no classes'
-    return (f'{len(counts)} classes of {min(counts.values())} to '
-            f'{max(counts.values())} pictures')
+    fewest, most = min(counts.values()), max(counts.values())
+    size = counted(most, 'picture') if fewest == most else f'{fewest} to {most:,} pictures'
+    return f"{counted(len(counts), 'class', 'classes')} of {size}"
 
 def _small_classes(counts):
     "Findings: classes with a single image."
@@ -246,7 +249,8 @@ def _sizes_in_words(looks):
     if not sizes: return 'sizes unseen'
     short, long = np.sort(sizes, axis=1).T
     n_long = (long/short > 3).sum()
-    return f'{short.min()} to {long.max()} pixels a side, {n_long} longer than 3 : 1'
+    span = f'{long.max()}' if short.min() == long.max() else f'{short.min()} to {long.max()}'
+    return f'{span} pixels a side, {n_long} longer than 3 : 1'
 
 # %% ../nbs/06_audit.ipynb #15b55617
 def _exact_pairs(looks):

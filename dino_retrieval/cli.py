@@ -10,6 +10,7 @@ __all__ = ['EXAMPLES', 'LIMITS', 'CHOICES', 'OUR_FIRST_BYTES', 'SHOWN', 'COMMAND
 # %% ../nbs/10_cli.ipynb #fdf785d0
 import argparse, difflib, inspect, json, os, re, sys, tempfile, warnings
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
 from functools import partial, wraps
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +87,7 @@ def _fill(p, func):
     for name, parameter in inspect.signature(func).parameters.items():
         words = _options(parameter, comments[name])
         p.add_argument(_typed_name(parameter), **words)
-    p.add_argument('--quiet', action='store_true', help='only warnings and errors')
+    p.add_argument('--quiet', action='store_true', help='no bars and no notes')
     return p
 
 def _parser(func, prog=None):
@@ -228,11 +229,35 @@ class Result(NamedTuple):
     document:str = None
     status:int = 0
 
+_IS_QUIET = ContextVar('quiet', default=False)
+
+def _note(text):
+    "Print a line that --quiet leaves out."
+    if not _IS_QUIET.get(): _tell(text)
+
+@contextmanager
+def _quiet_notes(quiet):
+    "Inside, notes and bars are left out if `quiet`."
+    token = _IS_QUIET.set(quiet)
+    with _no_bars() if quiet else nullcontext():
+        try: yield
+        finally: _IS_QUIET.reset(token)
+
 @contextmanager
 def _silence():
-    "Inside, prints go nowhere, and no bar is drawn."
-    os.environ['TQDM_DISABLE'] = '1'             # read when a command first imports tqdm
-    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere): yield
+    "Inside, prints go nowhere, whatever they hold, and no bar is drawn."
+    nowhere = open(os.devnull, 'w', encoding='utf-8', errors='backslashreplace')
+    with nowhere, redirect_stdout(nowhere), _no_bars(): yield
+
+@contextmanager
+def _no_bars():
+    "Inside, no progress bar is drawn."
+    before = os.environ.get('TQDM_DISABLE')
+    os.environ['TQDM_DISABLE'] = '1'
+    try: yield
+    finally:
+        if before is None: del os.environ['TQDM_DISABLE']
+        else: os.environ['TQDM_DISABLE'] = before
 
 def _document(write, path):
     "Let a function write a file; where the path is `-`, the text that it would write."
@@ -240,19 +265,21 @@ def _document(write, path):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder)/'document.json'
         write(file)
-        return file.read_text().rstrip()
+        return file.read_text(encoding='utf-8').rstrip()
 
 # %% ../nbs/10_cli.ipynb #8ad1ac25
 def command(
     func:callable, # parameters annotated with a type and commented with their help
+    answers:bool=False, # does it print an answer, which --quiet must not hide?
 )->callable:       # takes the arguments as a list of str; None: those of the process
     "Make a console command; a user's mistake ends in one line on stderr and status 2."
     @wraps(func)
     def run(argv=None, prog=func.__name__):
         with _streams(), _one_line(prog), _plain_warnings():
             args, flags = _arguments(func, argv, prog)
-            silent = flags.pop('quiet') or flags.get('json') == '-'
-            with _silence() if silent else nullcontext():
+            quiet, silent = flags.pop('quiet'), flags.get('json') == '-'
+            mute = _silence if silent or quiet and not answers else nullcontext
+            with mute(), _quiet_notes(quiet):
                 result = func(*args, **flags) or Result()
             if result.document: print(result.document)
             sys.stdout.flush()
@@ -294,8 +321,9 @@ def _check_outputs(inputs, pictures=(), **outputs):
     inputs = [Path(i) for i in inputs if i]
     seen = {}
     for name, path in outputs.items():
-        if path in (None, '-'): continue
+        if path is None or (name, path) == ('json', '-'): continue
         flag = '--' + name.removesuffix('_scores')
+        if path == '-': raise InputError(f'{flag}: only --json writes to stdout; name a file')
         check_output(path, flag)
         if Path(path).is_file():
             _refuse_inputs(Path(path), flag, [*inputs, *pictures])
@@ -313,7 +341,8 @@ def _beside(path):
 def _check_model(run):
     "Raise `InputError` for a word that names no file, no folder, and nothing on the Hub."
     from dino_retrieval.files import InputError
-    if run == 'tiny' or os.path.lexists(run) or '/' in run: return
+    if run == 'tiny' or os.path.lexists(run): return
+    if re.fullmatch(r'[\w-][\w.-]*/[\w.-]+', run): return          # owner/name
     raise InputError(f"'{run}' is no folder or file here{_near(run, ['tiny'])}; names on "
                      'the Hub have an owner, as in facebook/dinov2-base')
 
@@ -399,6 +428,11 @@ def dino_train(
         max_bad=max_bad, overwrite=overwrite)
     if _is_first(): _tell(f'wrote {out}/model, {out}/history.csv, {out}/config.json')
 
+# %% ../nbs/10_cli.ipynb #e6b5a923
+def _note_fewer(k, n):
+    "Say that a gallery of `n` images gives fewer than `k` hits, if it does."
+    if k > n: _note(f'the gallery holds {n:,}, so each query gets {n:,} hits, not {k:,}')
+
 # %% ../nbs/10_cli.ipynb #52bac580
 @command
 def dino_retrieve(
@@ -418,15 +452,14 @@ def dino_retrieve(
     _check_outputs([], [*query.paths, *gallery.paths], **outputs)
     from dino_retrieval.audit import audit
     from dino_retrieval.retrieve import Gallery
-    from dino_retrieval.search import check_k
-    check_k(k, len(gallery))
     model = _load(run, trainable_layers=())
     Gallery.build(model, gallery, tta=tta).search(query, k).save(out)
     _tell(f'{len(query):,} queries against {len(gallery):,} pictures; wrote {out}')
     print(audit(None, query, gallery, near=False).line('queries', 'gallery'))
+    _note_fewer(k, len(gallery))
 
 # %% ../nbs/10_cli.ipynb #3d86856f
-@command
+@partial(command, answers=True)
 def dino_eval(
     results:str,                            # retrieval_results.json
     *,
@@ -441,18 +474,23 @@ def dino_eval(
     "Score a retrieval, with intervals; --vs compares two."
     from dino_retrieval.evaluate import by_prefix, compare, evaluate
     from dino_retrieval.report import html_report
+    if vs and not Path(vs).exists():
+        raise FileNotFoundError(f"--vs: there is no results file '{vs}'; check the path")
     inputs = [results, _beside(results), vs, _beside(vs), truth]
     _check_outputs(inputs, json=json, html=html)
     of_name = by_prefix if truth == 'prefix' else truth
     report = evaluate(results, of_name, ks, ap=ap, cluster=cluster)
     print(report)
+    difference = None
     if vs:
+        difference = compare(report, evaluate(vs, of_name, ks, ap=ap, cluster=cluster))
         print()
         _tell(f'{results} minus {vs}:')
-        print(compare(report, evaluate(vs, of_name, ks, ap=ap, cluster=cluster)))
-    document = _document(report.to_json, json) if json else None
+        print(difference)
+    write = partial(report.to_json, difference=difference)
+    document = _document(write, json) if json else None
     if html: html_report(report, html, title=results)
-    for path in filter(None, (json, html)): _tell(f'wrote {path}')
+    for path in filter(None, (json, html)): _note(f'wrote {path}')
     return Result(document)
 
 # %% ../nbs/10_cli.ipynb #d44f6d48
@@ -486,7 +524,7 @@ def _parts(data):
     return parts
 
 # %% ../nbs/10_cli.ipynb #5f7109ab
-@command
+@partial(command, answers=True)
 def dino_audit(
     data:str,       # folder with train/ and test/, or of class folders, or a table
     *,
@@ -494,7 +532,7 @@ def dino_audit(
     html:str=None,  # page with the pairs
     model:str=None, # run, folder or tiny: also name pairs that it takes for the same
 ):
-    "Bad files, copies within and across the parts, two labels; status 1 if any."
+    "Bad files, copies, two labels; status 1 if a picture stands in two parts."
     if model: _check_model(model)
     _check_outputs([data, model], json=json, html=html)
     parts = _parts(data)
@@ -506,7 +544,7 @@ def dino_audit(
     print(found)
     document = _document(found.to_json, json) if json else None
     if html: found.to_html(html)
-    for path in filter(None, (json, html)): _tell(f'wrote {path}')
+    for path in filter(None, (json, html)): _note(f'wrote {path}')
     return Result(document, status=0 if found.ok else 1)
 
 # %% ../nbs/10_cli.ipynb #201a5b54
@@ -554,16 +592,22 @@ def dino_index(
 
 # %% ../nbs/10_cli.ipynb #7b82fde6
 def _queries(images):
-    "The paths of images, and of the images in folders."
-    from dino_retrieval.data import ImageSet
+    "The paths of images, of those in folders and lists and of patterns, each once."
     paths = []
-    for path in map(Path, images):
-        if not path.exists():
-            raise FileNotFoundError(f"there is no image '{path}'; check the path")
-        paths += ImageSet.from_files(path).paths if path.is_dir() else [path]
-    return paths
+    for name in images:
+        path = Path(name)
+        several = path.is_dir() or _is_pattern(name) or path.suffix.lower() == '.txt'
+        if several: paths += _image_set(name).paths
+        elif path.exists(): paths.append(path)
+        else: raise FileNotFoundError(f"there is no image '{path}'; check the path")
+    return list(dict.fromkeys(paths))
 
 # %% ../nbs/10_cli.ipynb #33d5852d
+def _from_here(path):
+    "A path as one would type it here: relative where it leads into this folder."
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
 def _hit_lines(results):
     "Lines for a terminal: each query, and below it a line for each of its hits."
     for i, query in enumerate(results.query_paths):
@@ -572,13 +616,13 @@ def _hit_lines(results):
         yield f'{query}' if any(good) else f'{query}: nothing like it here'
         for path, score, matched in zip(hits, results.scores[i], good):
             note = '' if matched else '  (below the threshold)'
-            yield f'  {score:.3f}  {path}{note}'
+            yield f'  {score:.3f}  {_from_here(path)}{note}'
 
 def _hits_as_json(results):
     "The same as a JSON document: the rows of a results file, with scores and paths."
     rows = []
     for query, hits, scores in zip(results.query_paths, results.paths, results.scores):
-        rows.append(dict(filename=query.name, path=str(query),
+        rows.append(dict(filename=query.name, path=os.path.abspath(query),
                          samples=[hit.name for hit in hits],
                          paths=[str(hit) for hit in hits],
                          scores=[round(float(score), 6) for score in scores]))
@@ -603,7 +647,7 @@ def _save_figure(figure, path):
         write_safely(path, lambda to: figure.savefig(to, dpi=110, **more))
 
 # %% ../nbs/10_cli.ipynb #293af9b3
-@command
+@partial(command, answers=True)
 def dino_search(
     gallery:str,    # folder that dino_index wrote
     *images:str,    # images, or folders of them
@@ -627,8 +671,9 @@ def dino_search(
     if json and json != '-': r.save(json)
     for line in _hit_lines(r): _tell(line)
     if show: _save_figure(r.show(20, min(k, 20)), show)
-    if json: _tell(f'wrote {json}')
-    if show: _tell(f'wrote {show} with {min(20, len(r))} of {len(r):,} queries')
+    _note_fewer(k, len(g))
+    if json: _note(f'wrote {json}')
+    if show: _note(f'wrote {show} with {min(20, len(r))} of {len(r):,} queries')
     return Result(document)
 
 # %% ../nbs/10_cli.ipynb #d64e4a97
@@ -696,7 +741,7 @@ COMMANDS = dict(
     audit=dino_audit, index=dino_index, search=dino_search)
 
 # %% ../nbs/10_cli.ipynb #774722cc
-@command
+@partial(command, answers=True)
 def dino_version():
     "Print the version."
     from dino_retrieval import __version__
@@ -719,7 +764,7 @@ def _device():
     dtype = str(pick_dtype(kind)).removeprefix('torch.')
     return f'{name}, {torch.get_num_threads()} threads, {dtype}'
 
-@command
+@partial(command, answers=True)
 def dino_checks():
     "Versions, device, fast arithmetic and caches: what a bug report should say."
     from dino_retrieval import __version__
@@ -748,7 +793,8 @@ def _subcommand(words):
     if not words:
         raise InputError(f"name a command: {', '.join(SUBCOMMANDS)}; see dino --help")
     if words[0] not in SUBCOMMANDS:
-        near = _near(words[0], SUBCOMMANDS)
+        near = _near(words[0].lower().removeprefix('dino_'), SUBCOMMANDS)
+        if words[0].startswith('-'): near = ': flags follow the command'
         raise InputError(f"there is no command '{words[0]}'{near}; see dino --help")
     return SUBCOMMANDS[words[0]]
 
@@ -759,8 +805,8 @@ def dino(
     words = list(sys.argv[1:] if argv is None else argv)
     if '_ARGCOMPLETE' in os.environ: _complete()
     with _streams(), _one_line('dino'):
-        if words[:1] in (['-h'], ['--help']): return print(_overview())
-        if words[:1] == ['--version']: words = ['version']
+        if words[:1] in (['-h'], ['--help'], ['help']): return print(_overview())
+        if words[:1] in (['-V'], ['--version']): words = ['version']
         run = _subcommand(words)
     run(words[1:], prog=f'dino {words[0]}')
 

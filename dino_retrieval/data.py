@@ -393,7 +393,7 @@ def show_images(
     for ax in axes.flat: ax.axis('off')
     for i, (ax, im) in enumerate(zip(axes.flat, images)):
         ax.imshow(im)
-        if titles: ax.set_title(titles[i], fontsize=6)
+        if titles: ax.set_title(titles[i], fontsize=8)
         if colours and colours[i]:
             ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False,
                                        edgecolor=colours[i], linewidth=4))

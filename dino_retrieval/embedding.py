@@ -87,8 +87,10 @@ def progress_bar(
     progress:bool=True, # show it; TQDM_DISABLE in the environment hides all bars
     **kwargs,           # of tqdm
 )->tqdm:
-    "A tqdm bar."
-    return tqdm(*args, disable=not progress or 'TQDM_DISABLE' in os.environ, **kwargs)
+    "A tqdm bar, for more than one item."
+    needless = kwargs.get('total', 2) < 2
+    hidden = needless or not progress or 'TQDM_DISABLE' in os.environ
+    return tqdm(*args, disable=hidden, **kwargs)
 
 def _check_finite(model, vectors):
     "Raise `InputError` for NaN: a broken model must not look like unreadable images."

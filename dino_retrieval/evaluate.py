@@ -617,11 +617,13 @@ def _repr_html_(self:Report):
 @patch
 def to_json(self:Report,
     path:str|os.PathLike,  # JSON file
+    difference:Table=None, # to another report, as compare gives it; written if given
 ):
     "Write the table, the notes and the values of every query."
     per_query = {name: values.tolist() for name, values in self.per_query.items()}
     found = dict(table=self.table, notes=self.notes, queries=self.queries,
                  per_query=per_query)
+    if difference is not None: found['difference'] = difference
     write_text(path, json.dumps(found, indent=1) + '\n')
 
 # %% ../nbs/04a_evaluate.ipynb #540e8a1d

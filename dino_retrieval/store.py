@@ -254,7 +254,8 @@ def _hashes(folder):
 
 def _is_as_written(folder, name, said):
     path = folder/name
-    if '..' in path.parts or Path(name).is_absolute() or path.is_symlink(): return False
+    if '..' in Path(name).parts or Path(name).is_absolute() or path.is_symlink():
+        return False
     # the size first: what was put in the place of a file may be endless
     return (path.is_file() and str(said).split(' ')[0] == str(path.stat().st_size)
             and said == _written(path))
