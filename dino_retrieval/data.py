@@ -75,7 +75,9 @@ class BadImage(InputError):
         path:str|Path, # file
         reason:str,    # why it cannot be read, in a few words
     ):
-        super().__init__(f"cannot read picture '{path}': {reason}; replace or delete it")
+        gone = 'no such file' in str(reason).lower()
+        way_out = 'check the path' if gone else 'replace or delete it'
+        super().__init__(f"cannot read picture '{path}': {reason}; {way_out}")
         self.path, self.reason = Path(path), reason
 
     def __reduce__(self): return BadImage, (self.path, self.reason)   # between processes
