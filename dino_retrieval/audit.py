@@ -187,8 +187,8 @@ class Audit:
         n = self._n_across()
         if n == 0: return 'no picture stands in two parts'
         stand = counted(n, 'picture stands', 'pictures stand')
-        return (f'contaminated: {stand} in two parts, so an evaluation would count copies '
-                'as hits')
+        return (f'contaminated: {stand} in two parts, so an evaluation would count '
+                'copies as hits')
 
 # %% ../nbs/06_audit.ipynb #35fc03b9
 @patch
@@ -196,7 +196,7 @@ def __str__(self:Audit):
     parts = ', '.join(f'{name} {n:,}' for name, n in self.parts.items())
     lines = [f'{parts} pictures; {self.classes}; {self.sizes}']
     for kind in KINDS:
-        if kind == 'alike' and not self.count(kind): continue     # only a model finds them
+        if kind == 'alike' and not self.count(kind): continue  # only a model finds them
         line = f'{kind:12}{self.count(kind, False):6,}'
         if kind in ('exact', 'near'):
             line += f' within a part, {self.count(kind, True):,} across parts'
@@ -233,7 +233,8 @@ def _class_counts(train):
 def _classes_in_words(counts):
     if not counts: return 'no classes'
     fewest, most = min(counts.values()), max(counts.values())
-    size = counted(most, 'picture') if fewest == most else f'{fewest} to {most:,} pictures'
+    size = f'{fewest} to {most:,} pictures'
+    if fewest == most: size = counted(most, 'picture')
     return f"{counted(len(counts), 'class', 'classes')} of {size}"
 
 def _small_classes(counts):
@@ -249,7 +250,8 @@ def _sizes_in_words(looks):
     if not sizes: return 'sizes unseen'
     short, long = np.sort(sizes, axis=1).T
     n_long = (long/short > 3).sum()
-    span = f'{long.max()}' if short.min() == long.max() else f'{short.min()} to {long.max()}'
+    span = f'{short.min()} to {long.max()}'
+    if short.min() == long.max(): span = f'{long.max()}'
     return f'{span} pixels a side, {n_long} longer than 3 : 1'
 
 # %% ../nbs/06_audit.ipynb #15b55617

@@ -323,7 +323,8 @@ def _check_outputs(inputs, pictures=(), **outputs):
     for name, path in outputs.items():
         if path is None or (name, path) == ('json', '-'): continue
         flag = '--' + name.removesuffix('_scores')
-        if path == '-': raise InputError(f'{flag}: only --json writes to stdout; name a file')
+        if path == '-':
+            raise InputError(f'{flag}: only --json writes to stdout; name a file')
         check_output(path, flag)
         if Path(path).is_file():
             _refuse_inputs(Path(path), flag, [*inputs, *pictures])
