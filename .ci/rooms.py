@@ -157,7 +157,7 @@ description: The flags of every command, with their defaults.
 Python, `fit` takes the settings of `dino train` as keywords.
 
 Every command takes `--quiet`, which leaves only warnings and errors. `--json -` prints one JSON document and nothing
-else. For completion in bash or zsh, `pip install argcomplete`, then `eval "$(register-python-argcomplete dino)"`.
+else. For completion in the shell, see [installation](install.qmd).
 '''
 ENVIRONMENT = '''
 ## Environment
