@@ -459,6 +459,15 @@ def dino_retrieve(
     print(audit(None, query, gallery, near=False).line('queries', 'gallery'))
     _note_fewer(k, len(gallery))
 
+# %% ../nbs/10_cli.ipynb #9a08eea7
+def _about(results, truth, vs):
+    "What an evaluation's page says at its top."
+    from datetime import datetime
+    written = datetime.fromtimestamp(os.stat(results).st_mtime)
+    about = {'results': results, 'written': f'{written:%Y-%m-%d %H:%M}', 'truth': truth}
+    if vs: about['compared with'] = vs
+    return about
+
 # %% ../nbs/10_cli.ipynb #3d86856f
 @partial(command, answers=True)
 def dino_eval(
@@ -490,7 +499,9 @@ def dino_eval(
         print(difference)
     write = partial(report.to_json, difference=difference)
     document = _document(write, json) if json else None
-    if html: html_report(report, html, title=results)
+    if html:
+        html_report(report, html, title=Path(results).stem, difference=difference,
+                    about=_about(results, truth, vs))
     for path in filter(None, (json, html)): _note(f'wrote {path}')
     return Result(document)
 

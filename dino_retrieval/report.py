@@ -14,6 +14,7 @@ import numpy as np
 
 from .data import BadImage, try_load_image
 from .evaluate import Report
+from .metrics import Table
 from .files import printable, write_text
 
 # %% ../nbs/04b_report.ipynb #4507fe90
@@ -116,6 +117,7 @@ figure img,figure svg{width:100%;height:auto}figcaption{font-size:.85rem;color:#
 .row figure{margin:0;width:5.2rem}
 .row img{width:5rem;height:5rem;object-fit:cover;border:3px solid #bbb}
 .row .right img{border-color:#2ca02c}.row .wrong img{border-color:#d62728}
+.row img:hover,.row img:focus{transform:scale(2.5);position:relative;z-index:1}
 .row figcaption{font-size:.65rem;line-height:1.2;overflow-wrap:anywhere}
 @media (prefers-color-scheme:dark){body{background:#181818;color:#ddd}
 th,td,h2{border-color:#444}small,figcaption{color:#aaa}figure svg{background:#fff}}
@@ -161,7 +163,8 @@ def thumbnail(
     raw = io.BytesIO()
     im.save(raw, 'JPEG', quality=80)
     data = base64.b64encode(raw.getvalue()).decode()
-    return f'<img alt="{escaped(Path(path).name)}" src="data:image/jpeg;base64,{data}">'
+    name = escaped(Path(path).name)
+    return f'<img alt="{name}" tabindex="0" src="data:image/jpeg;base64,{data}">'
 
 # %% ../nbs/04b_report.ipynb #b9ddedd5
 def page(
@@ -179,13 +182,13 @@ def page(
 # %% ../nbs/04b_report.ipynb #dc2c6ac3
 def _number(r): return f"{r['value']:.3f}<small>{r['low']:.3f} … {r['high']:.3f}</small>"
 
-def _numbers(report):
-    "The report's table as HTML: metrics down, k across."
-    ks = dict.fromkeys(row['k'] for row in report.table)
-    names = dict.fromkeys(row['metric'] for row in report.table)
+def _numbers(table):
+    "A table as HTML: metrics down, k across."
+    ks = dict.fromkeys(row['k'] for row in table)
+    names = dict.fromkeys(row['metric'] for row in table)
     rows = []
     for name in names:
-        rows.append([name, *(_number(report.table[f'{name}@{k}']) for k in ks)])
+        rows.append([name, *(_number(table[f'{name}@{k}']) for k in ks)])
     return html_table(['', *map('k = {}'.format, ks)], rows)
 
 # %% ../nbs/04b_report.ipynb #08304a67
@@ -196,7 +199,8 @@ def _figure(file, kind, caption):
 def _query(report, i, metric, k=8):
     "Query number i and its first k hits as HTML."
     details = report.details
-    line = f"{report.queries[i]}: {metric} {report.per_query[metric][i]:.3f}"
+    of_one = metric.removeprefix('m')              # a single query has no mean
+    line = f"{report.queries[i]}: {of_one} {report.per_query[metric][i]:.3f}"
     row = _figure(details['query_files'][i], 'query', 'the query')
     for file, right in zip(details['sample_files'][i][:k], details['rel'][i]):
         row += _figure(file, 'right' if right else 'wrong', Path(file).stem)
@@ -239,13 +243,21 @@ def _confusion_table(report, example):
     return html_table(['class', 'taken for', 'times'], rows, left=2)
 
 # %% ../nbs/04b_report.ipynb #11fc1fb8
-def _parts(report, metric):
+def _about(about):
+    "Lines of what, when and against what, as HTML."
+    lines = [f'{escaped(name)}: {escaped(value)}' for name, value in about.items()]
+    return f"<p>{'<br>'.join(lines)}</p>"
+
+def _parts(report, metric, difference, about):
     "The page's {heading: HTML}."
+    parts = {'About': _about(about)} if about else {}
     example = {label: name for name, label in report.details['label'].items()}
     notes = ''.join(f'<p><small>{escaped(note)}</small></p>' for note in report.notes)
     bad = ''.join(_query(report, i, metric) for i in worst(report, metric))
+    parts['Numbers'] = _numbers(report.table) + notes
+    if difference: parts['Difference'] = _numbers(difference)
     return {
-        'Numbers': _numbers(report) + notes,
+        **parts,
         'Figures': _figures(report, metric),
         'The worst queries': bad,
         'Classes, worst first': _class_table(report, metric, example),
@@ -256,7 +268,9 @@ def html_report(
     path:str|os.PathLike,        # HTML file
     title:str='Retrieval report',# of the page
     metric:str=None,             # by which queries are judged; None: mAP at the largest k
+    difference:Table=None,       # to another report, as compare gives it; None: left out
+    about:dict=None,             # {name: text} for the page's first lines; None: none
 ):
     "One self-contained page: numbers, classes, confusions, figures, the worst queries."
     if not metric: metric = f"mAP@{max(row['k'] for row in report.table)}"
-    write_text(path, page(title, _parts(report, metric)))
+    write_text(path, page(title, _parts(report, metric, difference, about)))
