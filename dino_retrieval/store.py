@@ -119,6 +119,7 @@ def check_maker(
         if key in provenance and info[key] != provenance[key]:
             was = _short(info[key])
             now = _short(provenance[key])
+            if key == 'fingerprint': was += f" (kept in '{folder}/model')"
             raise InputError(f"the gallery '{folder}' was made with {name} {was}, not "
                              f'{now}: use that, or another folder')
 
