@@ -354,8 +354,9 @@ def _config_of(run):
     places = [Path(run)/'model', Path(run)]
     if run == 'tiny': places = [Path(files.__file__).parent/'tiny']
     for place in places:
-        try: config = json.loads((place/'config.json').read_text(encoding='utf-8'))
-        except (OSError, ValueError, RecursionError): continue
+        try:
+            with files.open_file(place/'config.json', 10**6) as f: config = json.load(f)
+        except (OSError, ValueError, RecursionError): continue      # told when it is loaded
         if isinstance(config, dict): return config
     return {}
 
@@ -502,10 +503,8 @@ RANKS = 1, 2, 3, 4, 5, 7, 10
 
 def _ranks(results):
     "The ranks to report where none are asked for: those that the results have."
-    try: rows = json.loads(Path(results).read_text(encoding='utf-8'))
-    except (OSError, ValueError, RecursionError): return RANKS     # `evaluate` says why
-    lists = [row.get('samples') for row in rows if isinstance(row, dict)]
-    longest = max((len(hits) for hits in lists if isinstance(hits, list)), default=10)
+    from dino_retrieval.evaluate import read_rows
+    longest = max((len(row['samples']) for row in read_rows(results)), default=10)
     return tuple(k for k in RANKS if k <= longest) or RANKS
 
 # %% ../nbs/10_cli.ipynb #3d86856f
@@ -710,11 +709,11 @@ def dino_search(
     show:str=None,  # image to write: 20 queries at most, with 20 hits
 ):
     "Find the most similar images of a gallery."
-    from dino_retrieval.store import read_store
+    from dino_retrieval.store import find_gallery
     _check_show(show)
     outputs = dict(json=json, json_scores=_beside(json), show=show)
     _check_outputs([gallery, *images], **outputs)
-    read_store(gallery)
+    find_gallery(gallery)
     paths = _queries(images)
     from dino_retrieval.retrieve import Gallery
     g = Gallery.load(gallery)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'FORMAT', 'STATE', 'Row', 'File', 'MODEL_BYTES', 'new_info', 'read_info', 'write_info', 'check_maker',
-           'read_store', 'model_is_sound', 'warn_left_out', 'update_store', 'amend_info']
+           'find_gallery', 'read_store', 'model_is_sound', 'warn_left_out', 'update_store', 'amend_info']
 
 # %% ../nbs/03b_store.ipynb #2892b159
 import csv, errno, hashlib, io, json, os, re, shutil, warnings, zlib
@@ -153,6 +153,15 @@ def _read_table(file, info):
     except (csv.Error, TypeError): return None     # of another number of columns
     return rows if len(rows) == info['count'] else None
 
+# %% ../nbs/03b_store.ipynb #2663168d
+def find_gallery(
+    folder, # of a gallery
+)->dict:    # of read_info
+    "What `gallery.json` says; raises where there is none. No vector is read."
+    info = read_info(folder)
+    if info: return info
+    raise FileNotFoundError(f"there is no gallery in '{folder}': dino_index makes one")
+
 # %% ../nbs/03b_store.ipynb #fa01bb92
 def _read(folder, info):
     "Rows of the table, vectors, the numbers of valid rows, and a problem or ''."
@@ -174,9 +183,7 @@ def read_store(
     "The last complete state; raises where there is none, or a file is damaged."
     folder = Path(folder)
     before = None
-    while (info := read_info(folder)) != before:
-        if not info: raise FileNotFoundError(f"there is no gallery in '{folder}': "
-                                             'dino_index makes one')
+    while (info := find_gallery(folder)) != before:
         rows, vectors, _, problem = _read(folder, info)
         if not problem: return info, rows, vectors
         before = info
