@@ -356,7 +356,7 @@ def _config_of(run):
     for place in places:
         try:
             with files.open_file(place/'config.json', 10**6) as f: config = json.load(f)
-        except (OSError, ValueError, RecursionError): continue      # told when it is loaded
+        except (OSError, ValueError, RecursionError): continue   # told as it loads
         if isinstance(config, dict): return config
     return {}
 
