@@ -19,7 +19,7 @@ NAMES = """
     Report by_prefix compare evaluate revisited
     InputError
     leave_one_out
-    batch_triplet_loss triplet_loss
+    NormalizedSoftmax batch_triplet_loss triplet_loss
     accuracy_at_k ap_at_k ap_trapezoid map_at_r micro_ap ndcg_at_k open_set precision_at_k
     r_precision recall_at_k reciprocal_rank
     Embedder

@@ -9,7 +9,7 @@ from dino_retrieval.embedding import embed
 from dino_retrieval.evaluate import Report, by_prefix, compare, evaluate, revisited
 from dino_retrieval.files import InputError
 from dino_retrieval.guard import leave_one_out
-from dino_retrieval.losses import batch_triplet_loss, triplet_loss
+from dino_retrieval.losses import NormalizedSoftmax, batch_triplet_loss, triplet_loss
 from dino_retrieval.metrics import (
     accuracy_at_k, ap_at_k, ap_trapezoid, map_at_r, micro_ap, ndcg_at_k, open_set,
     precision_at_k, r_precision, recall_at_k, reciprocal_rank)

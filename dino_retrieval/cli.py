@@ -124,11 +124,13 @@ def _joined(argv):
 LIMITS = dict(                         # of every number that a command takes
     epochs=(0, 100_000), bs=(4, 65_536), lr=(1e-12, 100), wd=(0, 100), margin=(0, 2),
     val_split=(.001, .999), size=(1, 16_384), trainable=(-1000, 1000),
+    layer_decay=(1e-6, 1),
     patience=(0, 100_000), seed=(0, 4e9), max_bad=(0, 1), k=(1, 1e9), ks=(1, 1e9))
 
 # %% ../nbs/10_cli.ipynb #d796b85f
 CHOICES = dict(
     mining=('random', 'semihard', 'hard', 'all'), schedule=('constant', 'cosine'),
+    loss=('triplet', 'softmax'),
     precision=('auto', 'fp32', 'bf16', 'fp16'), ap=('min', 'hits', 'total'),
     rerank=('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten'),
     tta=('hflip', 'multiscale', 'crops', 'none'))
@@ -420,6 +422,14 @@ def _training_split(s, fraction, seed):
         print(found.line('training', 'validation'))
     return train, valid
 
+# %% ../nbs/10_cli.ipynb #e5c29e77
+def _check_loss(loss, mining):
+    "Raise `InputError` for triplets that the loss does not take."
+    from dino_retrieval.files import InputError
+    if loss != 'triplet' and mining == 'random':
+        raise InputError(f'--mining={mining} draws triplets, which --loss={loss} does '
+                         'not take: choose another mining, or leave it out')
+
 # %% ../nbs/10_cli.ipynb #38dfa0de
 @command
 def dino_train(
@@ -445,10 +455,13 @@ def dino_train(
     schedule:str='constant',              # of the learning rate: constant or cosine
     report_to:str=None,                   # a tracker, such as tensorboard
     max_bad:float=.05,                    # fraction of unreadable images allowed
+    loss:str='triplet',                   # triplet, or softmax over class proxies
+    layer_decay:float=1.,                 # factor on the rate with each block back
 ):
     "Fine-tune a backbone on labelled images."
     _check_model(backbone)
     _check_shape(backbone, size, trainable)
+    _check_loss(loss, mining)
     s = _training_images(data, out, resume, overwrite)
     from dino_retrieval.train import fit
     train, valid = _training_split(s, val_split, seed)
@@ -456,7 +469,7 @@ def dino_train(
     fit(model, train, valid, epochs=epochs, bs=bs, lr=lr, wd=wd, margin=margin,
         mining=mining, patience=patience, seed=seed, out=out, resume=resume,
         precision=precision, cache=cache, schedule=schedule, report_to=report_to,
-        max_bad=max_bad, overwrite=overwrite)
+        max_bad=max_bad, overwrite=overwrite, loss=loss, layer_decay=layer_decay)
     if _is_first(): _tell(f'wrote {out}/model, {out}/history.csv, {out}/config.json')
 
 # %% ../nbs/10_cli.ipynb #e6b5a923
