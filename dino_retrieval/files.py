@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'counted', 'printable', 'open_file', 'file_sha256',
-           'token', 'sync_folder', 'make_folder', 'write_safely', 'write_text', 'scores_path', 'to_json',
+           'token', 'sync_folder', 'make_folder', 'write_safely', 'write_text', 'scores_path', 'to_json', 'stamp_of',
            'write_folder', 'claim_folder', 'check_output', 'inside', 'locked', 'check_rows', 'read_table',
            'write_table', 'Log']
 
@@ -180,6 +180,20 @@ def to_json(
     try: text.encode()
     except UnicodeEncodeError: return json.dumps(what, indent=1) + '\n'
     return text
+
+# %% ../nbs/00b_files.ipynb #aa64e93a
+def stamp_of(
+    details:dict,  # content of a scores file
+    path:str|Path, # of that file
+)->dict:           # name, fingerprint and tta of its model; None: it does not say
+    "What a scores file says of its model; raises `InputError` where that is no stamp."
+    stamp = details.get('model')
+    if stamp is None: return None
+    if isinstance(stamp, dict) and isinstance(stamp.get('tta'), list):
+        texts = [stamp.get('name'), stamp.get('fingerprint'), *stamp['tta']]
+        if all(isinstance(text, str) for text in texts): return stamp
+    raise InputError(f"'{path}': the model is not given by name, fingerprint and tta: "
+                     'retrieve again')
 
 # %% ../nbs/00b_files.ipynb #26767dd1
 def _prepare(new, write):
