@@ -362,19 +362,13 @@ def _config_of(run):
 
 def _check_shape(run, size, trainable):
     "Raise `InputError` for a side or a block that the backbone cannot have."
-    from dino_retrieval.files import InputError
+    from dino_retrieval.files import check_block, check_side
     config = _config_of(run)
     patch, blocks = config.get('patch_size'), config.get('num_hidden_layers')
-    if type(patch) is int and patch > 0 and size and size % patch:
-        less = size - size % patch
-        raise InputError(f'--size={size}: no multiple of the patch ({patch}): try '
-                         f'{less or patch} or {less + patch}')
+    if size and type(patch) is int and patch > 0:
+        check_side(f'--size={size}', size, patch)
     if type(blocks) is not int: return
-    for block in trainable:
-        if not -blocks <= block < blocks:
-            raise InputError(f'--trainable={block}: there is no layer {block}: the '
-                             f'backbone has {blocks}, 0 to {blocks - 1}, or {-blocks} '
-                             'to -1')
+    for block in trainable: check_block(block, blocks, f'--trainable={block}: ')
 
 # %% ../nbs/10_cli.ipynb #12ac6772
 def _to_device(model):
@@ -870,7 +864,8 @@ MODELS = 'backbone', 'run', 'model'       # arguments that take tiny, a folder o
 def _choices_of(name, prefix='', **_):
     "The choices of an argument; after a comma, those that may follow."
     before, comma, _ = prefix.rpartition(',')
-    return [before + comma + word for word in CHOICES[name] if word not in before.split(',')]
+    rest = [word for word in CHOICES[name] if word not in before.split(',')]
+    return [before + comma + word for word in rest]
 
 def _models(prefix, **more):
     "`tiny`, and the folders that may hold a model."
@@ -885,8 +880,9 @@ def _tree():
     for name, run in SUBCOMMANDS.items():
         parser = _fill(commands.add_parser(name, help=run.__doc__), run.__wrapped__)
         for action in parser._actions:
-            if action.dest in CHOICES: action.completer = partial(_choices_of, action.dest)
-            elif action.dest in MODELS: action.completer = _models
+            name = action.dest
+            if name in CHOICES: action.completer = partial(_choices_of, name)
+            elif name in MODELS: action.completer = _models
     return tree
 
 def _complete():

@@ -9,6 +9,7 @@ __all__ = ['STYLE', 'FILTER', 'confusions', 'per_class', 'worst', 'figures', 'es
 # %% ../nbs/04b_report.ipynb #eb412694
 import base64, html, io, os
 from collections import Counter
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def html_table(
 )->str:
     "A table as HTML."
     lines = [_row('th', map(escaped, head), left)]
-    for row, its in zip(rows, of or ['']*len(rows)):
+    for row, its in zip(rows, of or repeat('')):
         lines.append(_row('td', row, left, of=its))
     return '<div class="wide"><table>' + ''.join(lines) + '</table></div>'
 

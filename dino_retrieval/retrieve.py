@@ -6,7 +6,7 @@
 __all__ = ['RERANK_SETTINGS', 'RERANK', 'Results', 'Maker', 'InMemory', 'InFolder', 'Gallery', 'check_rerank', 'check_positions']
 
 # %% ../nbs/03_retrieve.ipynb #5716ddff
-import hashlib, json, os
+import hashlib, json, os, warnings
 from pathlib import Path
 
 import numpy as np
@@ -165,14 +165,15 @@ def _check_there(gone, paths):
 
 # %% ../nbs/03_retrieve.ipynb #4dedd41c
 def _embedded(images, maker):
-    "Vectors, paths and class names of the images that can be read."
+    "Vectors, paths and class names of the images that can be read, each once."
     errors = []
-    paths, names = _listed(images)
+    name_of = dict(zip(*_listed(images)))          # of one listed twice, the last name
+    paths = list(name_of)
     vectors = maker.embed(paths, errors)
     warn_left_out(errors, len(paths), stacklevel=5)
     lost = {error.path for error in errors}
-    read = [i for i, path in enumerate(paths) if path not in lost]
-    return vectors, [paths[i] for i in read], [names[i] for i in read]
+    read = [path for path in paths if path not in lost]
+    return vectors, read, [name_of[path] for path in read]
 
 # %% ../nbs/03_retrieve.ipynb #14ceac86
 class InMemory:
@@ -595,6 +596,10 @@ def calibrate(self:Gallery,
     if None in mine: raise InputError('calibration needs labelled pictures')
     e = embed(self.model, labelled, self.tta, **kwargs)
     v, classes = (self.vectors, self.labels) if any(self.labels) else (e, mine)
+    if n := classes.count(None):
+        warnings.warn(f'{n:,} of {len(classes):,} pictures in the gallery have no label '
+                      'and count as impostors: the threshold may be too high',
+                      stacklevel=2)
     best = _impostor_scores(e, mine, v, classes)
     threshold = score_threshold(best, rate)
     self.held.amend(threshold=threshold, false_match_rate=rate)
