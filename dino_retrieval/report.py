@@ -123,7 +123,7 @@ figure img,figure svg{width:100%;height:auto}figcaption{font-size:.85rem;color:#
 .row figcaption{font-size:.65rem;line-height:1.2;overflow-wrap:anywhere}
 [hidden]{display:none!important}
 #filter{position:sticky;top:0;z-index:2;background:#fff;margin:0;padding:.4rem 0}
-#filter select{font:inherit;max-width:70vw}
+#filter select{font:inherit;color:inherit;background:inherit;max-width:70vw}
 @media (prefers-color-scheme:dark){body,#filter{background:#181818;color:#ddd}
 th,td,h2{border-color:#444}small,figcaption{color:#aaa}figure svg{background:#fff}}
 @media print{body{max-width:none;font-size:11px;background:#fff;color:#000}
@@ -246,8 +246,10 @@ pick()
 
 # %% ../nbs/04b_report.ipynb #d6da73fa
 def _codes(report):
-    "{class: its number}, in the order of their names."
-    classes = sorted(set(report.details['classes']), key=str)
+    "{class: its number}, in their order."
+    classes = set(report.details['classes'])
+    try: classes = sorted(classes)
+    except TypeError: classes = sorted(classes, key=str)         # numbers and names
     return {c: i for i, c in enumerate(classes)}
 
 def _of(codes, *classes):
@@ -261,7 +263,7 @@ def _filter(report, example):
     for c, number in _codes(report).items():
         name = f'{c} ({example[c]})' if c in example else c
         options += f'<option value="{number}">{escaped(name)}</option>'
-    return (f'<p id="filter" hidden><label>show <select>{options}</select></label> '
+    return (f'<p id="filter" hidden><label>class <select>{options}</select></label> '
             '<span></span></p>')
 
 # %% ../nbs/04b_report.ipynb #d5125e93
