@@ -541,36 +541,6 @@ def dino_eval(
     for path in filter(None, (json, html)): _note(f'wrote {path}')
     return Result(document)
 
-# %% ../nbs/10_cli.ipynb #d44f6d48
-def _is_there(path):
-    "Is there anything of that name, even a link that leads nowhere?"
-    try: os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError): return False
-    return True
-
-def _parts_of_table(data):
-    "The sets of a table; None for a part that no row is of."
-    from dino_retrieval.data import ImageSet, open_data
-    from dino_retrieval.files import InputError
-    ImageSet.from_table(data)                   # raises for anything wrong in the table
-    parts = []
-    for part in ('train', 'query', 'gallery'):
-        try: parts.append(open_data(data, part))
-        except InputError: parts.append(None)
-    return parts if any(parts) else [open_data(data)]
-
-def _parts(data):
-    "The train, query and gallery sets of a data set; None for one that is not there."
-    from dino_retrieval.data import open_data
-    data = Path(data)
-    if data.is_file(): return _parts_of_table(data)
-    test = [data/'test'/part for part in ('query', 'gallery')]
-    only_test = any(map(_is_there, test)) and not _is_there(data/'train')
-    parts = [None if only_test else open_data(data)]
-    for folder in test:
-        parts.append(open_data(data, folder.name) if _is_there(folder) else None)
-    return parts
-
 # %% ../nbs/10_cli.ipynb #5f7109ab
 @partial(command, answers=True)
 def dino_audit(
@@ -581,9 +551,10 @@ def dino_audit(
     model:str=None, # run, folder or tiny: also name pairs that it takes for the same
 ):
     "Bad files, copies, two labels; status 1 if a picture stands in two parts."
+    from dino_retrieval.data import open_parts
     if model: _check_model(model)
     _check_outputs([data, model], json=json, html=html)
-    parts = _parts(data)
+    parts = open_parts(data)
     pictures = [p for s in parts if s is not None for p in s.paths]
     _check_outputs([], pictures, json=json, html=html)
     from dino_retrieval.audit import audit
@@ -594,27 +565,6 @@ def dino_audit(
     if html: found.to_html(html)
     for path in filter(None, (json, html)): _note(f'wrote {path}')
     return Result(document, status=0 if found.ok else 1)
-
-# %% ../nbs/10_cli.ipynb #201a5b54
-def _is_pattern(images):
-    "Is it a pattern such as 'photos/*.jpg', and not a file that is named like one?"
-    return bool(set('*?[') & set(str(images))) and not Path(images).exists()
-
-def _image_set(images):
-    "The set that a folder, a pattern, a table, a list or one image stands for."
-    from dino_retrieval.data import SUFFIXES, ImageSet
-    from dino_retrieval.files import InputError
-    path = Path(images)
-    suffix = path.suffix.lower()
-    if path.is_dir() or _is_pattern(images): return ImageSet.from_files(images)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no folder, table or picture '{images}'; check "
-                                'the path')
-    if suffix in ('.csv', '.parquet'): return ImageSet.from_table(path)
-    if suffix == '.txt': return ImageSet.from_files(path)
-    if suffix in SUFFIXES and path.is_file(): return ImageSet.from_files([path])
-    raise InputError(f"'{images}' is no folder, table (.csv, .parquet), list of paths "
-                     '(.txt) or picture')
 
 # %% ../nbs/10_cli.ipynb #f55e12cb
 @command
@@ -627,28 +577,17 @@ def dino_index(
     drop:bool=False,   # even if more than half vanished, or a folder is unreadable
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
+    from dino_retrieval.data import open_images
     from dino_retrieval.files import claim_folder
     _check_model(run)
     claim_folder(out, 'gallery.json', 'a gallery')
-    s = _image_set(images)
+    s = open_images(images)
     claim_folder(out, 'gallery.json', 'a gallery', s.paths)
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=())
     g = Gallery.build(model, s, out, tta=tta, drop=drop)
     print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
     _tell(f'{len(g):,} pictures in {out}')
-
-# %% ../nbs/10_cli.ipynb #7b82fde6
-def _queries(images):
-    "The paths of images, of those in folders and lists and of patterns, each once."
-    paths = []
-    for name in images:
-        path = Path(name)
-        several = path.is_dir() or _is_pattern(name) or path.suffix.lower() == '.txt'
-        if several: paths += _image_set(name).paths
-        elif path.exists(): paths.append(path)
-        else: raise FileNotFoundError(f"there is no image '{path}'; check the path")
-    return list(dict.fromkeys(paths))
 
 # %% ../nbs/10_cli.ipynb #33d5852d
 def _from_here(path):
@@ -705,12 +644,13 @@ def dino_search(
     show:str=None,  # image to write: 20 queries at most, with 20 hits
 ):
     "Find the most similar images of a gallery."
+    from dino_retrieval.data import image_paths
     from dino_retrieval.store import find_gallery
     _check_show(show)
     outputs = dict(json=json, json_scores=_beside(json), show=show)
     _check_outputs([gallery, *images], **outputs)
     find_gallery(gallery)
-    paths = _queries(images)
+    paths = image_paths(images)
     from dino_retrieval.retrieve import Gallery
     g = Gallery.load(gallery)
     g.model = _to_device(g.model)
