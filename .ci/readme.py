@@ -1,8 +1,9 @@
 "Write README.md from nbs/index.ipynb: its prose, its visible code, and its saved outputs."
-import json, re
+import json, re, sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+MOST = 900                  # words: a front page that is read to its end
 
 def in_repository(prose):
     "Links of the page as links of the README, a folder above it; Mermaid as GitHub writes it."
@@ -25,8 +26,15 @@ def text_of(cell):
         if printed: parts.append(f'```\n{printed}\n```')
     return parts
 
+def words_of(text):
+    "How many words a reader reads, tables too, as `wc` counts them; code and drawings apart."
+    text = re.sub('^```.*?^```$|<!--.*?-->', '', text, flags=re.M | re.S)
+    return len(text.split())
+
 cells = json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8'))['cells']
 parts = ['<!-- Written by .ci/readme.py from nbs/index.ipynb: edit that. -->']
 for cell in cells:
     if '#| hide' not in ''.join(cell['source']).split('\n'): parts += text_of(cell)
-(ROOT/'README.md').write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
+text = '\n\n'.join(parts) + '\n'
+(ROOT/'README.md').write_text(text, encoding='utf-8')
+if (n := words_of(text)) > MOST: sys.exit(f'README.md has {n} words, more than {MOST}')

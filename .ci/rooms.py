@@ -115,7 +115,8 @@ def write_list(notebooks):
     for notebook in notebooks:
         floor, lettered = notebook[:2], notebook[2].isalpha()
         title, _, module = head_of(notebook)
-        link = f'[`{notebook.removesuffix(".ipynb")}`]({notebook}) {title.lower()}'
+        link = f'[`{notebook.removesuffix(".ipynb")}`]({notebook})'
+        if not lettered: link += f' {title.lower()}'
         rows.setdefault(floor, ([], []))[lettered].append(link)
     lines = ['| notebook | stands on |', '|---|---|']
     lines += [f'| {" · ".join(main)} | {" · ".join(rest)} |' for main, rest in rows.values()]

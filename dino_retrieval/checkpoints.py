@@ -26,7 +26,7 @@ from transformers import CONFIG_MAPPING, AutoModel, PreTrainedConfig, PreTrained
 from transformers.utils import logging as hf_logging
 
 from .batches import FILTERS
-from .files import InputError, open_file, printable
+from .files import InputError, check_side, open_file, printable
 
 # %% ../nbs/01e_checkpoints.ipynb #b5ee8a03
 MAX_PATCHES = 256      # a side
@@ -47,10 +47,7 @@ def _check_size(size, patch, where=''):
         raise InputError(f'{where}size {size} is more than {MAX_PATCHES} patches of '
                          f'{patch} pixels a side: try {16*patch}, or at the most '
                          f'{MAX_PATCHES*patch}')
-    if size % patch:
-        low = max(size//patch, 1)*patch
-        raise InputError(f'{where}size {size} is not a multiple of the patch ({patch}): '
-                         f'try {low} or {low + patch}')
+    check_side(f'{where}size {size}', size, patch)
 
 def _check_resize(resize, size, where=''):
     "Raise `InputError` unless the shorter side before the crop fits the crop."
@@ -233,7 +230,11 @@ def _weight_files(folder):
 # %% ../nbs/01e_checkpoints.ipynb #ad64bc78
 def _check_start(path):
     "Raise `InputError` for an empty file, or a pointer in the place of one."
-    with open(path, 'rb') as f: start = f.read(len(LFS))
+    try:
+        with open_file(path, most=2**63) as f: start = f.read(len(LFS))
+    except OSError as e:
+        raise InputError(f"'{path}' cannot be read ({e.strerror or e}): copy or download "
+                         'it again') from e
     if start == LFS:
         raise InputError(f"'{path}' is a Git LFS pointer, not the weights themselves: "
                          'run git lfs pull in its folder')
@@ -507,9 +508,17 @@ def _within(seconds, ask):
     return value
 
 # %% ../nbs/01e_checkpoints.ipynb #19f0f0df
+def _patience():
+    "Seconds to wait for the Hub's first answer."
+    given = os.environ.get('HF_HUB_ETAG_TIMEOUT', 2)
+    try: return float(given)
+    except ValueError:
+        raise InputError(f"HF_HUB_ETAG_TIMEOUT={printable(given)}: set it to a number of "
+                         'seconds') from None
+
 def _hub_config(name):
     "The folder with a Hub model's config.json, and a function that fetches more files."
-    wait = float(os.environ.get('HF_HUB_ETAG_TIMEOUT', 2))
+    wait = _patience()
     try:
         url = huggingface_hub.hf_hub_url(name, 'config.json')
         ask = functools.partial(huggingface_hub.get_hf_file_metadata, url, timeout=wait)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['DEMO', 'REFUSED', 'SUFFIXES', 'MAX_PIXELS', 'MAX_MEMORY', 'SLOW', 'MAX_PASSES', 'LONGEST_STRIP', 'PARTS',
            'demo_test_classes', 'demo_data', 'BadImage', 'load_image', 'decode', 'list_images', 'ImageSet',
-           'show_images', 'open_data', 'try_load_image', 'skip_bad', 'drop_unreadable', 'by_class', 'check_classes']
+           'show_images', 'open_data', 'open_parts', 'open_images', 'image_paths', 'try_load_image', 'skip_bad',
+           'drop_unreadable', 'by_class', 'check_classes']
 
 # %% ../nbs/00_data.ipynb #3a59656d
 import errno, glob, os, threading, warnings, zipfile
@@ -580,6 +581,69 @@ def open_data(
     s = ImageSet.from_folder(data)
     _refuse_parts(data, s.classes)
     return s
+
+# %% ../nbs/00_data.ipynb #699d754c
+def _is_there(path):
+    "Is there anything of that name, even a link that leads nowhere?"
+    try: os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError): return False
+    return True
+
+def _parts_of_table(data):
+    "The sets of a table; None for a part that no row is of."
+    ImageSet.from_table(data)                   # raises for anything wrong in the table
+    parts = []
+    for part in ('train', 'query', 'gallery'):
+        try: parts.append(open_data(data, part))
+        except InputError: parts.append(None)
+    return parts if any(parts) else [open_data(data)]
+
+def open_parts(
+    data:str|Path, # as open_data takes it
+)->list:           # train, query and gallery: sets, or None for one that is not there
+    "All parts of a dataset; raises for one that is there and cannot be read."
+    data = Path(data)
+    if data.is_file(): return _parts_of_table(data)
+    test = [data/'test'/part for part in ('query', 'gallery')]
+    only_test = any(map(_is_there, test)) and not _is_there(data/'train')
+    parts = [None if only_test else open_data(data)]
+    for folder in test:
+        parts.append(open_data(data, folder.name) if _is_there(folder) else None)
+    return parts
+
+# %% ../nbs/00_data.ipynb #da0fd717
+def _is_pattern(images):
+    "Is it a pattern such as 'photos/*.jpg', and not a file that is named like one?"
+    return bool(set('*?[') & set(str(images))) and not Path(images).exists()
+
+def open_images(
+    images:str|Path, # folder, pattern, CSV or Parquet table, .txt of paths, or one image
+)->ImageSet:
+    "The set that a word on the command line stands for."
+    path = Path(images)
+    suffix = path.suffix.lower()
+    if path.is_dir() or _is_pattern(images): return ImageSet.from_files(images)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no folder, table or picture '{images}'; check "
+                                'the path')
+    if suffix in ('.csv', '.parquet'): return ImageSet.from_table(path)
+    if suffix == '.txt': return ImageSet.from_files(path)
+    if suffix in SUFFIXES and path.is_file(): return ImageSet.from_files([path])
+    raise InputError(f"'{images}' is no folder, table (.csv, .parquet), list of paths "
+                     '(.txt) or picture')
+
+def image_paths(
+    images:Iterable[str], # images, folders, lists and patterns
+)->list:                  # of paths, each once
+    "The paths of images, and of those in folders, lists and patterns."
+    paths = []
+    for name in images:
+        path = Path(name)
+        several = path.is_dir() or _is_pattern(name) or path.suffix.lower() == '.txt'
+        if several: paths += open_images(name).paths
+        elif path.exists(): paths.append(path)
+        else: raise FileNotFoundError(f"there is no image '{path}'; check the path")
+    return list(dict.fromkeys(paths))
 
 # %% ../nbs/00_data.ipynb #4d9ff68a
 def try_load_image(

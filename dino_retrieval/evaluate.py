@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-from .files import (
-    LONGEST, InputError, check_number, open_file, read_table, scores_path, write_text)
+from dino_retrieval.files import (
+    LONGEST, InputError, check_number, open_file, read_table, scores_path, stamp_of,
+    write_text)
 from .metrics import (
     NORMS, Table, accuracy_at_k, ap_at_k, ap_trapezoid, intraclass_correlation,
     ndcg_at_k, precision_at_k, recall_at_k, reciprocal_rank, table_of)
@@ -122,6 +123,7 @@ def _check_scores(more, rows, path):
         raise InputError(f"'{path}' {says}")
     for i, (entry, row) in enumerate(zip(queries, rows), 1):
         if not _fits(entry, row): raise InputError(f"'{path}', entry {i}, {says}")
+    stamp_of(more, path)
 
 # %% ../nbs/04a_evaluate.ipynb #f926046b
 @dataclass
@@ -133,6 +135,7 @@ class _Rankings:
     scores:list        # lists of cosines; None: unknown
     query_files:list   # as `queries`, with paths where they are known
     sample_files:list  # as `samples`, with paths where they are known
+    model:dict=None    # name, fingerprint and tta of the model; None: unknown
     places:dict=None   # where hits are left out: {file: its absolute path}
     found:set=None     # and the absolute paths of all hits, left out or not
 
@@ -143,7 +146,8 @@ def _of_search(results):
     gallery = getattr(results, 'gallery', None)
     if gallery is not None: gallery = list(map(str, gallery))
     return _Rankings(queries, samples, gallery, scores=getattr(results, 'scores', None),
-                     query_files=queries, sample_files=samples)
+                     query_files=queries, sample_files=samples,
+                     model=getattr(results, 'model', None))
 
 def _column(rows, name):
     "One field of each row."
@@ -153,7 +157,7 @@ def _of_rows(rows, more):
     "The rankings of a results file's rows and its scores file, which may be empty."
     queries, samples = _column(rows, 'filename'), _column(rows, 'samples')
     r = _Rankings(queries, samples, more.get('gallery'), scores=None,
-                  query_files=queries, sample_files=samples)
+                  query_files=queries, sample_files=samples, model=more.get('model'))
     entries = more.get('queries')
     if not entries: return r
     return replace(r, scores=_column(entries, 'scores'),
@@ -364,18 +368,20 @@ def _values(metric, k, d, *, ap, scores):
     return reciprocal_rank(rel[:, :k])
 
 class Report:
-    "One retrieval's metrics: `table`, `per_query` by name, `notes`; prints as a table."
+    "One retrieval's metrics: `table`, `per_query`, `notes`, `model`; prints as a table."
     def __init__(self,
         queries:list,    # file names
         per_query:dict,  # {'metric@k': (q,) values}
         table:Table,     # means and intervals
         notes:list,      # lines below the table
+        model:dict=None, # name, fingerprint and tta of what was scored; None: unknown
         **details,       # rankings, labels and settings
     ):
         self.queries = queries
         self.per_query = per_query
         self.table = table
         self.notes = notes
+        self.model = model
         self.details = details
 
     def __str__(self): return '\n'.join([str(self.table), *self.notes])
@@ -553,7 +559,9 @@ def evaluate(
     how = dict(ks=ks, ap=ap, ci=ci, seed=seed, metrics=metrics, empty=empty, ties=ties,
                strata=strata, cluster=cluster,
                shared=0 if callable(truth) else _shared_names(r))
-    return _report(d, how, d['scores'] if ties == 'mean' else None, label=label)
+    images = None if r.gallery is None else len(r.gallery)
+    return _report(d, how, d['scores'] if ties == 'mean' else None, label=label,
+                   gallery_size=images, model=r.model)
 
 # %% ../nbs/04a_evaluate.ipynb #7446be44
 DIFFICULTIES = dict(                     # which kinds are relevant, and which are junk
@@ -630,6 +638,7 @@ def to_json(self:Report,
     per_query = {name: values.tolist() for name, values in self.per_query.items()}
     found = dict(table=self.table, notes=self.notes, queries=self.queries,
                  per_query=per_query)
+    if self.model is not None: found['model'] = self.model
     if difference is not None: found['difference'] = difference
     write_text(path, json.dumps(found, indent=1) + '\n')
 

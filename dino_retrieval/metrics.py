@@ -8,6 +8,7 @@ __all__ = ['NORMS', 'FEW_UNITS', 'ap_at_k', 'precision_at_k', 'recall_at_k', 'ac
            'Table', 'table_of', 'score_threshold', 'open_set', 'micro_ap']
 
 # %% ../nbs/04_metrics.ipynb #bb05362e
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -460,11 +461,13 @@ def score_threshold(
     rate:float=.01,     # fraction of them that may reach the threshold
 )->float:
     "The lowest threshold with that false-match rate; raises for too few queries."
+    if not 0 < rate < 1:
+        raise InputError(f'rate={rate:g}: choose a number above 0 and below 1')
     n = len(unknown)
     allowed = int(n*rate + 1e-9)
-    if allowed < 1 or rate >= 1:
+    if allowed < 1:
         raise InputError(f'{n} pictures cannot tell a rate of {rate:g}: '
-                         'give at least 1/rate of them')
+                         f'give at least {math.ceil(1/rate - 1e-9):,} of them')
     below = np.float32(np.sort(unknown)[n - 1 - allowed])      # must not reach it
     return float(np.nextafter(below, np.float32(2)))
 

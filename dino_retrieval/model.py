@@ -22,7 +22,7 @@ from .checkpoints import (POOLS, _check_resize, _check_size, _check_stats,
                                         _parts, _quiet, _reason, _short, _whole,
                                         load_checkpoint)
 from .batches import FILTERS, EvalView
-from .files import InputError, claim_folder, write_folder
+from .files import InputError, check_block, claim_folder, write_folder
 from .hub import MODEL_FILES, write_settings
 
 # %% ../nbs/01_model.ipynb #e8e1a91d
@@ -44,9 +44,7 @@ def _check_layers(layers, n):
         if not _whole(i):
             raise InputError(f'trainable_layers: {_short(i)} is not the number of a '
                              'block')
-        if not -n <= i < n:
-            raise InputError(f'there is no layer {i}: the backbone has {n}, 0 to '
-                             f'{n - 1}, or {-n} to -1 from the end')
+        check_block(i, n)
     numbers = tuple(int(i) % n for i in layers)
     if len(set(numbers)) < len(numbers):
         raise InputError(f'trainable_layers={_short(layers)} names a block twice')

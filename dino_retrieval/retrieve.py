@@ -6,7 +6,7 @@
 __all__ = ['RERANK_SETTINGS', 'RERANK', 'Results', 'Maker', 'InMemory', 'InFolder', 'Gallery', 'check_rerank', 'check_positions']
 
 # %% ../nbs/03_retrieve.ipynb #5716ddff
-import hashlib, json, os
+import hashlib, json, os, warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,9 @@ from .compress import (
     build_index, check_index, pack_index, read_index, search_index)
 from .data import load_image
 from .embedding import check_tta, embed, embed_batches
-from dino_retrieval.files import (
+from .files import (
     InputError, check_number, claim_folder, inside, open_file, printable, scores_path,
-    to_json, write_text)
+    stamp_of, to_json, write_text)
 from .metrics import score_threshold
 from .model import Embedder
 from .rerank import augmented, expand_rows, k_reciprocal, whiten, whitening
@@ -32,19 +32,21 @@ from dino_retrieval.store import (
 
 # %% ../nbs/03_retrieve.ipynb #1044ab77
 class Results:
-    "Hits, best first: `paths`, `scores` (m,k), `query_paths`, `gallery`, `threshold`."
+    "Hits, best first: `paths`, `scores` (m,k), `query_paths`, and where they are from."
     def __init__(self,
         paths:list,          # of the hits: a list for each query, best first
         scores:np.ndarray,   # (m,k) cosines of the hits; None: not known
         query_paths:list,    # of the queries
         gallery:list=None,   # paths of the whole gallery; None: not known
         threshold:float=None,# cosine from which a hit is a match; None: not calibrated
+        model:dict=None,     # name, fingerprint and tta of the model; None: not known
     ):
         self.paths = [list(map(Path, row)) for row in paths]
         self.scores = scores
         self.query_paths = list(map(Path, query_paths))
         self.gallery = gallery
         self.threshold = threshold
+        self.model = model
 
     def __len__(self): return len(self.query_paths)
 
@@ -82,7 +84,7 @@ def save(self:Results,
     text = to_json(rows)
     gallery = None if self.gallery is None else _file_names(self.gallery)
     more = dict(sha256=_text_sha256(text), gallery=gallery, threshold=self.threshold,
-                queries=details)
+                model=self.model, queries=details)
     write_text(scores_path(path), to_json(more))
     write_text(path, text)
 
@@ -102,7 +104,8 @@ def _unpack(rows, details):
     queries = details['queries']
     scores = np.array(_column(queries, 'scores'), np.float32)
     return Results(_column(queries, 'paths'), scores, _column(queries, 'path'),
-                   gallery=details['gallery'], threshold=details.get('threshold'))
+                   gallery=details['gallery'], threshold=details.get('threshold'),
+                   model=stamp_of(details, 'the scores file'))
 
 @patch(cls_method=True)
 def load(cls:Results,
@@ -162,14 +165,15 @@ def _check_there(gone, paths):
 
 # %% ../nbs/03_retrieve.ipynb #4dedd41c
 def _embedded(images, maker):
-    "Vectors, paths and class names of the images that can be read."
+    "Vectors, paths and class names of the images that can be read, each once."
     errors = []
-    paths, names = _listed(images)
+    name_of = dict(zip(*_listed(images)))          # of one listed twice, the last name
+    paths = list(name_of)
     vectors = maker.embed(paths, errors)
     warn_left_out(errors, len(paths), stacklevel=5)
     lost = {error.path for error in errors}
-    read = [i for i, path in enumerate(paths) if path not in lost]
-    return vectors, [paths[i] for i in read], [names[i] for i in read]
+    read = [path for path in paths if path not in lost]
+    return vectors, read, [name_of[path] for path in read]
 
 # %% ../nbs/03_retrieve.ipynb #14ceac86
 class InMemory:
@@ -422,6 +426,17 @@ def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
     if rerank == 'kreciprocal': return _by_mutual(e, v, k, **settings)
     return self.held.search(e, k, exact=exact)
 
+# %% ../nbs/03_retrieve.ipynb #8e69b1ce
+@patch(as_prop=True)
+def stamp(self:Gallery)->dict: # name, fingerprint, tta
+    "What made the vectors: the model's name and fingerprint, and the views."
+    backbone = self.model.backbone
+    known = self.info.get('fingerprint')
+    if known is None:
+        known = self._prepared('stamp', {}, lambda: self.model.fingerprint)
+    return dict(name=str(backbone.name_or_path) or type(backbone).__name__,
+                fingerprint=known, tta=list(self.tta))
+
 # %% ../nbs/03_retrieve.ipynb #7605c991
 def _items(queries):
     "Queries as a list, or the paths of an `ImageSet`."
@@ -450,7 +465,8 @@ def search(self:Gallery,
     names = [_name(query, i) for i, query in enumerate(items)]
     hits = [[self.paths[j] for j in row] for row in at]
     threshold = None if rerank else self.info.get('threshold')
-    return Results(hits, scores, names, gallery=self.paths, threshold=threshold)
+    return Results(hits, scores, names, gallery=self.paths, threshold=threshold,
+                   model=self.stamp)
 
 # %% ../nbs/03_retrieve.ipynb #fb301674
 _COLOURS = {None: 'lightgrey', True: 'tab:green', False: 'tab:red'}
@@ -580,6 +596,10 @@ def calibrate(self:Gallery,
     if None in mine: raise InputError('calibration needs labelled pictures')
     e = embed(self.model, labelled, self.tta, **kwargs)
     v, classes = (self.vectors, self.labels) if any(self.labels) else (e, mine)
+    if n := classes.count(None):
+        warnings.warn(f'{n:,} of {len(classes):,} pictures in the gallery have no label '
+                      'and count as impostors: the threshold may be too high',
+                      stacklevel=2)
     best = _impostor_scores(e, mine, v, classes)
     threshold = score_threshold(best, rate)
     self.held.amend(threshold=threshold, false_match_rate=rate)
