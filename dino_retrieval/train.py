@@ -229,6 +229,15 @@ def _own_loss(name, n_classes, dim, seed):
     if name == 'triplet': return None
     return NormalizedSoftmax(n_classes, dim, seed=seed)
 
+# %% ../nbs/02_train.ipynb #f951f821
+def _trained(module, prefix=''):
+    "{name: parameter} of what trains in a model or a loss; nothing for a function."
+    found = {}
+    if not isinstance(module, torch.nn.Module): return found
+    for name, p in module.named_parameters():
+        if p.requires_grad: found[f'{prefix}{name}'] = p
+    return found
+
 # %% ../nbs/02_train.ipynb #8be4d578
 @torch.no_grad()
 def _share_values(params):
@@ -256,6 +265,7 @@ class Trainer:
     ):
         self.model = model
         self.recipe = recipe or Recipe()
+        self.params = _trained(model)   # by name
         self.state = TrainState()
         self.between_steps = True       # False: the weights may hold half an update
         self.kept = None                # weights of the best epoch, by name
@@ -267,7 +277,6 @@ class Trainer:
         self._set_data(train, valid, workers)
         self._set_forward(accelerator)
         self._set_loss(loss)
-        self._set_params()
         self._set_optimizer()
 
     @cached_property
@@ -305,21 +314,9 @@ def _set_loss(self:Trainer, loss):
     if loss is None: loss = _own_loss(self.recipe.loss, len(self.classes), self.model.dim,
                                       seed=self.recipe.seed)
     self.loss = loss
-    self.loss_params = {}
-    if not isinstance(loss, torch.nn.Module): return
-    loss.to(self.model.device)
-    for name, p in loss.named_parameters():
-        if p.requires_grad: self.loss_params[f'loss.{name}'] = p
+    if isinstance(loss, torch.nn.Module): loss.to(self.model.device)
+    self.loss_params = _trained(loss, 'loss.')
     if self.world > 1: _share_values(self.loss_params.values())
-
-@patch
-def _set_params(self:Trainer):
-    self.params = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-
-@patch
-def _learnt(self:Trainer):
-    "{name: parameter} of all that the optimiser changes, in the model and in the loss."
-    return self.params | self.loss_params
 
 @patch
 def _set_optimizer(self:Trainer):
@@ -333,6 +330,11 @@ def _set_optimizer(self:Trainer):
     self.scaler = torch.amp.GradScaler(kind, enabled=scaled)
 
 # %% ../nbs/02_train.ipynb #e979f115
+@patch
+def _learnt(self:Trainer):
+    "{name: parameter} of all that the optimiser changes, in the model and in the loss."
+    return self.params | self.loss_params
+
 @patch
 def plan(self:Trainer,
     epoch:int, # counted from 1
@@ -709,7 +711,8 @@ def _configuration(recipe, model, cache, processes):
     trainable = ','.join(map(str, sorted(model.layers)))
     return asdict(recipe) | dict(
         cache=bool(cache), size=model.size, pool=model.pool, trainable=trainable,
-        backbone=model.backbone.name_or_path, start=model.fingerprint[:16],
+        rank=model.rank, backbone=model.backbone.name_or_path,
+        start=model.fingerprint[:16],
         processes=processes)
 
 NAMES = dict(start='the start model', train='the training part',
