@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['EXAMPLES', 'LIMITS', 'CHOICES', 'OUR_FIRST_BYTES', 'RANKS', 'SHOWN', 'COMMANDS', 'SUBCOMMANDS', 'MODELS', 'numbers',
-           'Result', 'command', 'dino_train', 'dino_retrieve', 'dino_eval', 'dino_audit', 'dino_index', 'dino_search',
-           'dino_demo', 'dino_version', 'dino_checks', 'dino']
+           'blocks', 'Result', 'command', 'dino_train', 'dino_retrieve', 'dino_eval', 'dino_audit', 'dino_index',
+           'dino_search', 'dino_demo', 'dino_version', 'dino_checks', 'dino']
 
 # %% ../nbs/10_cli.ipynb #fdf785d0
-import argparse, difflib, inspect, json, os, re, sys, tempfile, warnings
+import argparse, difflib, importlib.util, inspect, json, os, re, sys, tempfile, warnings
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -109,6 +109,17 @@ def numbers(
         message = f"'{text}' is not a list of numbers such as 1,5,10"
         raise argparse.ArgumentTypeError(message) from None
 
+# %% ../nbs/10_cli.ipynb #8ee57746
+def blocks(
+    text:str, # such as '-2,-1', 'all' or 'lora'
+)->tuple|str: # of int, or the name
+    "Numbers of blocks, or a name for all of them; raises `ArgumentTypeError`."
+    if text in ('all', 'lora'): return text
+    try: return numbers(text)
+    except argparse.ArgumentTypeError:
+        message = f"'{text}' is not a list of blocks such as -2,-1, nor all, nor lora"
+        raise argparse.ArgumentTypeError(message) from None
+
 # %% ../nbs/10_cli.ipynb #bf1f923e
 def _joined(argv):
     "The words, with `--trainable -2,-1` as one; argparse would take it for two flags."
@@ -124,7 +135,7 @@ def _joined(argv):
 LIMITS = dict(                         # of every number that a command takes
     epochs=(0, 100_000), bs=(4, 65_536), lr=(1e-12, 100), wd=(0, 100), margin=(0, 2),
     val_split=(.001, .999), size=(1, 16_384), trainable=(-1000, 1000),
-    layer_decay=(1e-6, 1),
+    layer_decay=(1e-6, 1), rank=(1, 16_384),
     patience=(0, 100_000), seed=(0, 4e9), max_bad=(0, 1), k=(1, 1e9), ks=(1, 1e9))
 
 # %% ../nbs/10_cli.ipynb #d796b85f
@@ -362,6 +373,7 @@ def _config_of(run):
         if isinstance(config, dict): return config
     return {}
 
+<<<<<<< /tmp/tmpvn2jwet3/o
 def _check_shape(run, size, trainable):
     "Raise `InputError` for a side or a block that the backbone cannot have."
     from dino_retrieval.files import check_block, check_side
@@ -371,6 +383,27 @@ def _check_shape(run, size, trainable):
         check_side(f'--size={size}', size, patch)
     if type(blocks) is not int: return
     for block in trainable: check_block(block, blocks, f'--trainable={block}: ')
+=======
+def _check_shape(run, size, trainable, rank=None):
+    "Raise `InputError` for a side, a block or a rank that the backbone cannot have."
+    from dino_retrieval.files import InputError
+    config = _config_of(run)
+    patch, blocks = config.get('patch_size'), config.get('num_hidden_layers')
+    if type(patch) is int and patch > 0 and size and size % patch:
+        less = size - size % patch
+        raise InputError(f'--size={size}: no multiple of the patch ({patch}): try '
+                         f'{less or patch} or {less + patch}')
+    width = config.get('hidden_size')
+    if rank and type(width) is int and rank > width:
+        raise InputError(f'--rank={rank}: choose no more than {width}, the width of the '
+                         'backbone')
+    if type(blocks) is not int or isinstance(trainable, str): return
+    for block in trainable:
+        if not -blocks <= block < blocks:
+            raise InputError(f'--trainable={block}: there is no layer {block}: the '
+                             f'backbone has {blocks}, 0 to {blocks - 1}, or {-blocks} '
+                             'to -1')
+>>>>>>> /tmp/tmpvn2jwet3/t
 
 # %% ../nbs/10_cli.ipynb #12ac6772
 def _to_device(model):
@@ -424,6 +457,15 @@ def _check_loss(loss, mining):
         raise InputError(f'--mining={mining} draws triplets, which --loss={loss} does '
                          'not take: choose another mining, or leave it out')
 
+# %% ../nbs/10_cli.ipynb #a69a337a
+def _check_adapters(trainable, rank):
+    "Raise `InputError` for adapters without peft."
+    from dino_retrieval.files import InputError
+    if rank is None and trainable != 'lora': return
+    if importlib.util.find_spec('peft') is None:
+        raise InputError("--trainable lora and --rank need peft: pip install "
+                         "'dino_retrieval[lora]'")
+
 # %% ../nbs/10_cli.ipynb #38dfa0de
 @command
 def dino_train(
@@ -439,7 +481,8 @@ def dino_train(
     val_split:float=.2,                   # fraction of each class that selects the epoch
     mining:str='semihard',                # random, semihard, hard or all
     size:int=None,                        # pixels a side (default: the backbone's own)
-    trainable:numbers='-2,-1',            # blocks that train; negative: from the end
+    trainable:blocks='-2,-1',             # blocks from the end, all, or lora (adapters)
+    rank:int=None,                        # of adapters in them (default: none; lora: 8)
     patience:int=2,                       # epochs without improvement before stopping
     seed:int=42,                          # of split, order and views
     precision:str='auto',                 # auto, fp32, bf16 or fp16
@@ -454,12 +497,13 @@ def dino_train(
 ):
     "Fine-tune a backbone on labelled images."
     _check_model(backbone)
-    _check_shape(backbone, size, trainable)
+    _check_shape(backbone, size, trainable, rank)
+    _check_adapters(trainable, rank)
     _check_loss(loss, mining)
     s = _training_images(data, out, resume, overwrite)
     from dino_retrieval.train import fit
     train, valid = _training_split(s, val_split, seed)
-    model = _load(backbone, trainable_layers=trainable, size=size)
+    model = _load(backbone, trainable_layers=trainable, rank=rank, size=size)
     fit(model, train, valid, epochs=epochs, bs=bs, lr=lr, wd=wd, margin=margin,
         mining=mining, patience=patience, seed=seed, out=out, resume=resume,
         precision=precision, cache=cache, schedule=schedule, report_to=report_to,

@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from torch import nn
 from transformers.activations import GELUActivation
 
+from .adapters import plain_copy, projections
 from .checkpoints import _parts
 from .files import InputError
 from .model import Embedder, _digest
@@ -57,8 +58,8 @@ def _fold(scale, linear):
 class _FrozenBlock:
     "A copy of a transformer block in `dtype`, with fused q, k, v and folded scales."
     def __init__(self, block, heads, dtype):
-        b = copy.deepcopy(block).float()
-        q, k, v, out = _linears(b.attention)     # the order in every release so far
+        b = plain_copy(block).float()
+        q, k, v, out = projections(b.attention)
         _fold(b.layer_scale1, out)
         _fold(b.layer_scale2, _linears(b.mlp)[-1])
         self.heads = heads
@@ -283,9 +284,15 @@ def trunk(
 def _same(pixels): return pixels
 
 # %% ../nbs/01a_fast.ipynb #915cbffb
+def _scaled(scale, linear, x):
+    "A layer scale of a linear layer of x; on weights it costs less than on tokens."
+    if not isinstance(linear, nn.Linear): return scale(linear(x))       # with an adapter
+    factor = scale.lambda1
+    return F.linear(x, linear.weight*factor[:, None], linear.bias*factor)
+
 def _block(b, x, heads, cls_only):
     "A block of the model itself, with gradients; `cls_only`: its CLS token alone."
-    q, k, v, out = _linears(b.attention)
+    q, k, v, out = projections(b.attention)
     h = b.norm1(x)
     # cast once for the three of them, where autocast would do it three times
     kind = h.device.type
@@ -296,9 +303,8 @@ def _block(b, x, heads, cls_only):
     if cls_only:
         x = x[:, :1]
         first = h[:, :1]
-    scale = b.layer_scale1.lambda1              # on weights it costs less than on tokens
     a = _attend(q(first), k(h), v(h), heads)
-    mixed = F.linear(a, out.weight*scale[:, None], out.bias*scale)
+    mixed = _scaled(b.layer_scale1, out, a)
     x = x + b.drop_path(mixed)
     hidden = b.mlp(b.norm2(x))
     return x + b.drop_path(b.layer_scale2(hidden))

@@ -14,6 +14,7 @@ import huggingface_hub
 import torch
 from torch import nn
 
+from .adapters import has_adapters, plain_copy
 from .batches import FILTERS
 from .files import check_output, write_safely
 
@@ -121,7 +122,7 @@ def to_onnx(
     "Export (b,3,size,size) normalised floats -> (b,dim), any b; needs the extra `onnx`."
     check_output(path, 'path')
     pixels = torch.zeros(2, 3, model.size, model.size, device=model.device)
-    model.eval()
+    model = plain_copy(model).eval() if has_adapters(model) else model.eval()
     program = torch.onnx.export(model, (pixels,), input_names=['pixels'],
                                 output_names=['embeddings'], dynamo=True, verbose=False,
                                 dynamic_shapes=[{0: torch.export.Dim('b')}])
