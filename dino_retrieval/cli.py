@@ -373,37 +373,20 @@ def _config_of(run):
         if isinstance(config, dict): return config
     return {}
 
-<<<<<<< /tmp/tmpvn2jwet3/o
-def _check_shape(run, size, trainable):
-    "Raise `InputError` for a side or a block that the backbone cannot have."
-    from dino_retrieval.files import check_block, check_side
+def _check_shape(run, size, trainable, rank=None):
+    "Raise `InputError` for a side, a block or a rank that the backbone cannot have."
+    from dino_retrieval.files import InputError, check_block, check_side
     config = _config_of(run)
     patch, blocks = config.get('patch_size'), config.get('num_hidden_layers')
     if size and type(patch) is int and patch > 0:
         check_side(f'--size={size}', size, patch)
-    if type(blocks) is not int: return
-    for block in trainable: check_block(block, blocks, f'--trainable={block}: ')
-=======
-def _check_shape(run, size, trainable, rank=None):
-    "Raise `InputError` for a side, a block or a rank that the backbone cannot have."
-    from dino_retrieval.files import InputError
-    config = _config_of(run)
-    patch, blocks = config.get('patch_size'), config.get('num_hidden_layers')
-    if type(patch) is int and patch > 0 and size and size % patch:
-        less = size - size % patch
-        raise InputError(f'--size={size}: no multiple of the patch ({patch}): try '
-                         f'{less or patch} or {less + patch}')
     width = config.get('hidden_size')
     if rank and type(width) is int and rank > width:
         raise InputError(f'--rank={rank}: choose no more than {width}, the width of the '
                          'backbone')
     if type(blocks) is not int or isinstance(trainable, str): return
-    for block in trainable:
-        if not -blocks <= block < blocks:
-            raise InputError(f'--trainable={block}: there is no layer {block}: the '
-                             f'backbone has {blocks}, 0 to {blocks - 1}, or {-blocks} '
-                             'to -1')
->>>>>>> /tmp/tmpvn2jwet3/t
+    for block in trainable: check_block(block, blocks, f'--trainable={block}: ')
+
 
 # %% ../nbs/10_cli.ipynb #12ac6772
 def _to_device(model):
