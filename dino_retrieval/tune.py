@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPACE', 'BUDGET', 'RUNGS', 'LEAST', 'FINALISTS', 'COLUMNS', 'CROPS', 'Candidate', 'candidates', 'rungs', 'cost',
-           'halves', 'Search', 'average', 'Choice', 'Judgement', 'plot_tried', 'tune', 'cost_so_far']
+           'halves', 'Search', 'average', 'Choice', 'Judgement', 'plot_tried', 'cost_so_far', 'tune']
 
-# %% ../nbs/02d_tune.ipynb #6172fbe0
+# %% ../nbs/02d_tune.ipynb #acd4da19
 import copy, math, os, time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from .train import (
     Recipe, Trainer, _check_model, _check_parts, _check_same, _check_train,
     _configuration, read_parts, scaled_lr)
 
-# %% ../nbs/02d_tune.ipynb #c35cd749
+# %% ../nbs/02d_tune.ipynb #957e47f3
 SPACE = (                                     # the likeliest first
     dict(mining='semihard', times=1),
     dict(mining='semihard', times=2.5),
@@ -37,7 +37,7 @@ SPACE = (                                     # the likeliest first
     dict(loss='softmax', times=8),
     dict(mining='hard', times=1))
 
-# %% ../nbs/02d_tune.ipynb #ed6fb507
+# %% ../nbs/02d_tune.ipynb #f6bfc168
 @dataclass
 class Candidate:
     "A recipe, and what its training has come to."
@@ -63,7 +63,7 @@ def candidates(
         found.append(Candidate(f'{kind} {lr:.2g}', recipe))
     return found
 
-# %% ../nbs/02d_tune.ipynb #e7a27c17
+# %% ../nbs/02d_tune.ipynb #c286fc53
 BUDGET = 44                                   # epochs
 RUNGS = (1, 1), (1/2, 3), (1/4, 8)            # fraction that trains on, and up to when
 
@@ -75,8 +75,8 @@ def rungs(
         sizes = [math.ceil(n*fraction) for fraction, _ in RUNGS]
         unit = budget//cost([(size, until) for size, (_, until) in zip(sizes, RUNGS)])
         if unit: return [(size, unit*until) for size, (_, until) in zip(sizes, RUNGS)]
-    raise InputError(f'budget={budget}: one candidate takes {RUNGS[-1][1]} epochs: choose '
-                     'that many at least')
+    raise InputError(f'budget={budget}: one candidate takes {RUNGS[-1][1]} epochs: '
+                     'choose that many at least')
 
 def cost(
     plan:list, # from rungs
@@ -88,7 +88,7 @@ def cost(
         before = until
     return spent
 
-# %% ../nbs/02d_tune.ipynb #d4a399e7
+# %% ../nbs/02d_tune.ipynb #e0fe1aa7
 def halves(
     labels:np.ndarray,        # (n,) classes of the validation part
     whole_classes:bool=False, # put no class on both sides
@@ -112,7 +112,7 @@ def halves(
     _check_half(labels[~chooses])
     return chooses
 
-# %% ../nbs/02d_tune.ipynb #c0deed2e
+# %% ../nbs/02d_tune.ipynb #e0bc8fbc
 LEAST = 8                                     # queries in a half
 
 def _check_half(labels):
@@ -123,7 +123,7 @@ def _check_half(labels):
                          f'{queries} pictures with another of their class, {LEAST} are '
                          'needed; raise val_split, or train without tune')
 
-# %% ../nbs/02d_tune.ipynb #b91239a0
+# %% ../nbs/02d_tune.ipynb #b28f703c
 class Search:
     "Candidates, trained in turn on one model; `rung` says how far the search has got."
     def __init__(self,
@@ -154,7 +154,7 @@ def _is_unseen(train, valid):
     trained = {train.classes[c] for c in np.unique(train.labels)}
     return not trained & {valid.classes[c] for c in np.unique(valid.labels)}
 
-# %% ../nbs/02d_tune.ipynb #09048967
+# %% ../nbs/02d_tune.ipynb #45786c69
 @patch
 def ap(self:Search,
     weights:dict,      # {name: tensor} of all that trains
@@ -168,15 +168,17 @@ def ap(self:Search,
 @patch
 def score(self:Search,
     weights:dict, # {name: tensor} of all that trains
-)->tuple:         # best mAP@10 of the choosing half, and the point of the line that has it
+)->tuple:         # AP@10 of the choosing half, and the point of the line, at their best
     "Score weights and what lies between them and the frozen ones."
-    found = []
+    best, best_at = None, 0.
     for at in LINE:
         ap = self.ap(between(self.frozen, weights, at), self.chooses)
-        found.append((ap.mean().item(), at))
-    return max(found)
+        if best is None or ap.mean() >= best.mean():
+            best = ap
+            best_at = at
+    return best, best_at
 
-# %% ../nbs/02d_tune.ipynb #f5bc54c0
+# %% ../nbs/02d_tune.ipynb #de07daa4
 @patch
 def advance(self:Search,
     c:Candidate,              # one of the candidates
@@ -206,7 +208,8 @@ def try_out(self:Search,
     score, at = -1., 0.
     try:
         self.advance(c, epochs, after_epoch)
-        score, at = self.score(c.state['weights'])
+        ap, at = self.score(c.state['weights'])
+        score = ap.mean().item()
     except CollapseError: c.state = None
     if score > c.score:
         c.score = score
@@ -217,7 +220,7 @@ def try_out(self:Search,
         candidate=c.name, loss=c.recipe.loss, mining=c.recipe.mining, lr=c.recipe.lr,
         epochs=epochs, at=at, map_at_10=score if c.state else None))
 
-# %% ../nbs/02d_tune.ipynb #c782f167
+# %% ../nbs/02d_tune.ipynb #366e08a8
 FINALISTS = 3                                 # candidates whose weights may be averaged
 
 def _ranked(candidates): return sorted(candidates, key=lambda c: -c.score)
@@ -255,7 +258,7 @@ def _forget(self:Search):
     for c in _ranked(scored)[stay:]: c.state = None
     for c in _ranked(self.candidates)[FINALISTS:]: c.weights = None
 
-# %% ../nbs/02d_tune.ipynb #ba90ab33
+# %% ../nbs/02d_tune.ipynb #b15d6f11
 def average(
     sets:list, # of {name: tensor}
 )->dict:       # {name: tensor}
@@ -265,31 +268,35 @@ def average(
         means[name] = torch.stack([weights[name] for weights in sets]).mean(0)
     return means
 
-# %% ../nbs/02d_tune.ipynb #81d84e37
+# %% ../nbs/02d_tune.ipynb #98dd76c6
 @dataclass
 class Choice:
     "What a search came to."
     names:list    # of the candidates whose weights are averaged
     at:float      # fraction of the way from the frozen weights
-    score:float   # mAP@10 on the choosing half
+    ap:np.ndarray # AP@10 of the choosing half
     weights:dict  # {name: tensor}
 
+# %% ../nbs/02d_tune.ipynb #c1ab979c
 @patch
 def combine(self:Search)->Choice:
-    "Average finalists as long as the choosing half gains; None if all collapsed."
+    "The average of the finalists, or of the better ones; None if all collapsed."
     finalists = [c for c in _ranked(self.candidates) if c.weights]
-    if not finalists: return None
-    mixed = finalists[:1]
-    score, at = finalists[0].score, finalists[0].at
-    for c in finalists[1:]:
-        more, where = self.score(average([m.weights for m in mixed] + [c.weights]))
-        if more > score:
-            mixed.append(c)
-            score, at = more, where
-    weights = between(self.frozen, average([m.weights for m in mixed]), at)
-    return Choice([m.name for m in mixed], at, score, weights)
+    best = None
+    for n in range(len(finalists), 0, -1):
+        weights = average([c.weights for c in finalists[:n]])
+        ap, at = self.score(weights)
+        if best is None or _is_clearly_better(ap, best.ap):
+            names = [c.name for c in finalists[:n]]
+            best = Choice(names, at, ap, between(self.frozen, weights, at))
+    return best
 
-# %% ../nbs/02d_tune.ipynb #aedc7c9d
+def _is_clearly_better(ap, other):
+    "Is the mean of paired differences more than its standard error above zero?"
+    difference = ap - other
+    return bool(difference.mean() > difference.std()/len(difference)**.5)
+
+# %% ../nbs/02d_tune.ipynb #ced840eb
 @dataclass
 class Judgement:
     "What the judging half says about a choice."
@@ -314,7 +321,7 @@ def judge(self:Search,
     _, low, high = gain(tuned, frozen, labels[has_company(labels)])
     return Judgement(frozen.mean().item(), tuned.mean().item(), low, high)
 
-# %% ../nbs/02d_tune.ipynb #9d7500d7
+# %% ../nbs/02d_tune.ipynb #e53b157f
 @patch
 def state_dict(self:Search)->dict: # tensors and plain values
     "Everything that `load_state_dict` needs to go on from here."
@@ -338,7 +345,7 @@ def load_state_dict(self:Search,
         for field, value in saved['candidates'][c.name].items(): setattr(c, field, value)
     self.contenders = [by_name[name] for name in saved['contenders']]
 
-# %% ../nbs/02d_tune.ipynb #857bea93
+# %% ../nbs/02d_tune.ipynb #6a1c76f8
 COLUMNS = 'candidate', 'loss', 'mining', 'lr', 'epochs', 'at', 'map_at_10'
 
 def plot_tried(
@@ -361,12 +368,13 @@ def plot_tried(
     ax.legend(fontsize='small', frameon=False)
     return fig
 
-# %% ../nbs/02d_tune.ipynb #51356a7b
+# %% ../nbs/02d_tune.ipynb #a37c6e45
 def _verdict(choice, judgement):
     "The outcome, in a sentence."
     if choice is None: return 'the frozen model is kept: every candidate collapsed'
     what = ' + '.join(choice.names)
-    where = '' if choice.at == 1 else f', {choice.at:.0%} of the way from the frozen weights'
+    where = ''
+    if choice.at < 1: where = f', {choice.at:.0%} of the way from the frozen weights,'
     if judgement.low > 0: return f'{what}{where} is kept: {judgement}'
     return (f'the frozen model is kept: {what}{where} does not beat it beyond the noise '
             f'({judgement})')
@@ -399,54 +407,7 @@ def _card(search, history, config):
         f'What was tried, scored by the half that chose (frozen '
         f'{search.frozen_score:.4f}):', '\n'.join(tried)])
 
-# %% ../nbs/02d_tune.ipynb #1b9066c0
-CROPS = 4                                     # of each training image in the cache
-
-def tune(
-    model:torch.nn.Module, # an Embedder on DINOv2; trained in place
-    train:ImageSet,        # labelled images
-    valid:ImageSet,        # labelled images: half of them choose, half judge
-    recipe:Recipe=None,    # what the candidates share; None: defaults, and scaled_lr
-    budget:int=BUDGET,     # epochs, all candidates together
-    out:str|Path=None,     # run folder
-    resume:bool=False,     # continue from the state in the run folder, if there is one
-    cache:bool|str=True,   # folder of the tokens; True: the user's cache
-    *,
-    workers:int=None,      # loader processes; None: 0 on a CPU, else up to 8
-    save_every:float=600,  # seconds between states saved within a candidate
-    max_bad:float=.05,     # fraction of unreadable images from which the run stops
-    progress:bool=True,    # show a bar
-    overwrite:bool=False,  # start anew in a run folder that holds one
-)->History:
-    "Find a recipe and train by it; raises on bad data and settings."
-    check_number('budget', budget, 0, math.inf)
-    plan = rungs(budget)
-    base = recipe or Recipe(lr=scaled_lr(model))
-    _check_tune(train, valid, base)
-    config = _configuration(base, model, cache=True, processes=1, budget=budget)
-    paths = [*train.paths, *valid.paths]
-    with open_run(out, resume, overwrite, inputs=paths) as (folder, saved):
-        if saved: _check_same(out, saved['config'], config)
-        parts = read_parts(train, valid, model, base, cache=cache, crops=CROPS,
-                           progress=progress)
-        config |= parts.digests
-        _check_parts(parts, base, config, max_bad=max_bad, folder=folder)
-        if saved: _check_same(out, saved['config'], config)
-        search = Search(model, parts.train, parts.valid, base, plan, workers=workers)
-        _check_model(search.scorer)
-        if saved: search.load_state_dict(saved)
-        keeper = _Keeper(search, config, folder, save_every=save_every, progress=progress)
-        return keeper.run(parts.bad, saved)
-
-def _check_tune(train, valid, base):
-    "Raise `InputError` where a search cannot be made."
-    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
-        raise InputError('tune runs in one process: start it without torchrun')
-    if valid is None: raise InputError('tune needs a validation part to choose and to judge')
-    _check_train(train, base.bs)
-    halves(valid.labels, _is_unseen(train, valid), base.seed)
-
-# %% ../nbs/02d_tune.ipynb #2e589d60
+# %% ../nbs/02d_tune.ipynb #55572603
 class _Keeper:
     "Saves and shows a search; `folder` is None where nothing is saved."
     def __init__(self, search, config, folder=None, save_every=600, progress=True):
@@ -469,7 +430,7 @@ class _Keeper:
             self.folder.save_state(state | dict(config=self.config, seconds=self.spent()))
             self.saved = time.time()
 
-# %% ../nbs/02d_tune.ipynb #60699e69
+# %% ../nbs/02d_tune.ipynb #cea58f61
 @patch
 def run(self:_Keeper, bad, saved):
     "Search to the end; the kept weights are in place then, and the folder is complete."
@@ -527,5 +488,54 @@ def _write(self:_Keeper, history):
     rows = [[row[name] for name in COLUMNS] for row in search.rows]
     write_table(folder.out/'tune.csv', [COLUMNS, *rows])
     figure = plot_tried(search.rows, search.frozen_score)
-    write_safely(folder.out/'tune.png', lambda to: figure.savefig(to, format='png', dpi=120))
+    def draw(to): figure.savefig(to, format='png', dpi=120)
+    write_safely(folder.out/'tune.png', draw)
     self.save(now=True)
+
+# %% ../nbs/02d_tune.ipynb #d0c7cd4a
+CROPS = 4                                     # of each training image in the cache
+
+def tune(
+    model:torch.nn.Module, # an Embedder on DINOv2; trained in place
+    train:ImageSet,        # labelled images
+    valid:ImageSet,        # labelled images: half of them choose, half judge
+    recipe:Recipe=None,    # what the candidates share; None: defaults, and scaled_lr
+    budget:int=BUDGET,     # epochs, all candidates together
+    out:str|Path=None,     # run folder
+    resume:bool=False,     # continue from the state in the run folder, if there is one
+    cache:bool|str=True,   # folder of the tokens; True: the user's cache
+    *,
+    workers:int=None,      # loader processes; None: 0 on a CPU, else up to 8
+    save_every:float=600,  # seconds between states saved within a candidate
+    max_bad:float=.05,     # fraction of unreadable images from which the run stops
+    progress:bool=True,    # show a bar
+    overwrite:bool=False,  # start anew in a run folder that holds one
+)->History:
+    "Find a recipe and train by it; raises on bad data and settings."
+    check_number('budget', budget, 0, math.inf)
+    plan = rungs(budget)
+    base = recipe or Recipe(lr=scaled_lr(model))
+    _check_tune(train, valid, base)
+    config = _configuration(base, model, cache=True, processes=1, budget=budget)
+    paths = [*train.paths, *valid.paths]
+    with open_run(out, resume, overwrite, inputs=paths) as (folder, saved):
+        if saved: _check_same(out, saved['config'], config)
+        parts = read_parts(train, valid, model, base, cache=cache, crops=CROPS,
+                           progress=progress)
+        config |= parts.digests
+        _check_parts(parts, base, config, max_bad=max_bad, folder=folder)
+        if saved: _check_same(out, saved['config'], config)
+        search = Search(model, parts.train, parts.valid, base, plan, workers=workers)
+        _check_model(search.scorer)
+        if saved: search.load_state_dict(saved)
+        keeper = _Keeper(search, config, folder, save_every=save_every, progress=progress)
+        return keeper.run(parts.bad, saved)
+
+def _check_tune(train, valid, base):
+    "Raise `InputError` where a search cannot be made."
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        raise InputError('tune runs in one process: start it without torchrun')
+    if valid is None:
+        raise InputError('tune needs a validation part: half of it chooses, half judges')
+    _check_train(train, base.bs)
+    halves(valid.labels, _is_unseen(train, valid), base.seed)
