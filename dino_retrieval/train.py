@@ -168,6 +168,14 @@ def _delayed_interrupt():
     finally: signal.signal(signal.SIGINT, before)
     if pressed: before(signal.SIGINT, None)
 
+@contextmanager
+def _update(trainer):
+    "Inside, Ctrl-C waits, and `between_steps` is False until the end is reached."
+    with _delayed_interrupt():
+        trainer.between_steps = False
+        yield
+        trainer.between_steps = True
+
 # %% ../nbs/02_train.ipynb #1eb2b068
 @dataclass
 class TrainState:
@@ -347,6 +355,12 @@ def _learnt(self:Trainer):
     return self.params | self.loss_params
 
 @patch
+def _loss_of(self:Trainer, e, labels):
+    "A loss that is not mined for; one with parameters gets labels without gaps."
+    if self.loss_params: labels = torch.searchsorted(self.classes, labels)
+    return self.loss(e, labels)
+
+@patch
 def plan(self:Trainer,
     epoch:int, # counted from 1
 )->list:       # of (keys, triplets or None)
@@ -402,20 +416,6 @@ def _set_learning_rate(self:Trainer):
     total = self.recipe.epochs*self.steps_per_epoch
     rate = _learning_rate(self.recipe, before + self.state.step, total)
     for group in self.opt.param_groups: group['lr'] = rate*group['scale']
-
-@patch
-def _loss_of(self:Trainer, e, labels):
-    "A loss that is not mined for; one with parameters gets labels without gaps."
-    if self.loss_params: labels = torch.searchsorted(self.classes, labels)
-    return self.loss(e, labels)
-
-@contextmanager
-def _update(trainer):
-    "Inside, Ctrl-C waits, and `between_steps` is False until the end is reached."
-    with _delayed_interrupt():
-        trainer.between_steps = False
-        yield
-        trainer.between_steps = True
 
 # %% ../nbs/02_train.ipynb #15b454d7
 @patch

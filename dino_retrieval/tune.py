@@ -64,7 +64,7 @@ def candidates(
     return found
 
 # %% ../nbs/02d_tune.ipynb #c286fc53
-BUDGET = 44                                   # epochs
+BUDGET = 66                                   # epochs
 RUNGS = (1, 1), (1/2, 3), (1/4, 8)            # fraction that trains on, and up to when
 
 def rungs(
