@@ -141,9 +141,18 @@ def _class_batches(s, recipe, epoch):
         plan.append((keys, None))
     return plan
 
+def _shuffled_batches(s, recipe, epoch):
+    "All images, once, for a loss that needs no company in the batch."
+    order = np.random.default_rng((recipe.seed, epoch)).permutation(len(s))
+    plan = []
+    for batch in np.split(order, range(recipe.bs, len(s), recipe.bs)):
+        plan.append(([(i, 0) for i in batch.tolist()], None))
+    return plan
+
 def _plan(s, recipe, epoch, rank=0, world=1):
     "The epoch's batches: (position, draw) of each image, and rows of triplets or None."
     make = _triplet_batches if recipe.mining == 'random' else _class_batches
+    if recipe.loss == 'softmax': make = _shuffled_batches
     plan = make(s, recipe, epoch)
     usable = len(plan)//world*world            # as many batches for each process
     mine = plan[rank:usable:world]
