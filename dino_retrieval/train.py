@@ -265,6 +265,8 @@ def _trained(module, prefix=''):
         if p.requires_grad: found[f'{prefix}{name}'] = p
     return found
 
+def _copies(params): return {name: p.detach().clone() for name, p in params.items()}
+
 # %% ../nbs/02_train.ipynb #8be4d578
 @torch.no_grad()
 def _share_values(params):
@@ -293,6 +295,7 @@ class Trainer:
         self.model = model
         self.recipe = recipe or Recipe()
         self.params = _trained(model)   # by name
+        self.frozen = _copies(self.params)      # where training starts
         self.state = TrainState()
         self.between_steps = True       # False: the weights may hold half an update
         self.kept = None                # weights of the best epoch, by name
@@ -305,7 +308,6 @@ class Trainer:
         self._set_forward(accelerator)
         self._set_loss(loss)
         self._set_optimizer()
-        self.frozen = self.weights()    # where training starts
 
     @cached_property
     def steps_per_epoch(self):
@@ -467,7 +469,7 @@ def train_epoch(self:Trainer,
 @patch
 def weights(self:Trainer)->dict: # {name: tensor} of all that trains
     "A copy of the weights."
-    return {name: p.detach().clone() for name, p in self.params.items()}
+    return _copies(self.params)
 
 @patch
 def load_weights(self:Trainer,

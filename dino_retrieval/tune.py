@@ -500,47 +500,6 @@ class _Keeper:
             self.folder.save_state(state | dict(config=self.config, seconds=self.spent()))
             self.saved = time.time()
 
-# %% ../nbs/02d_tune.ipynb #cea58f61
-@patch
-def run(self:_Keeper,
-    bad:dict,                # {path: reason} of unreadable images, to be listed
-    saved:dict=None,         # the state that was resumed
-    all_images:Callable=None,# a TokenCache of both parts, made when it is needed
-)->History:
-    "Search to the end; the kept weights are in place then, and the folder is complete."
-    search = self.search
-    if saved: self.seconds = saved['seconds']
-    if self.folder:
-        self.folder.begin(self.config)
-        self.folder.list_bad(bad)
-    try: history, weights = self._find(all_images)
-    except KeyboardInterrupt:
-        self.save(now=True)
-        again = '; the same with --resume goes on there' if self.folder else ''
-        raise KeyboardInterrupt(f'stopped in the search{again}') from None
-    finally: search.scorer.load_weights(search.frozen)
-    search.scorer.load_weights(weights)
-    search.model.eval()
-    self._write(history)
-    if self.progress: tqdm.write(history.verdict)
-    return history
-
-@patch
-def _find(self:_Keeper, all_images):
-    "History and weights of the outcome."
-    search = self.search
-    with self._bar() as bar:
-        search.climb(self._after_epoch, self._after_score)
-        choice = search.combine()
-        judgement = search.judge(choice) if choice else None
-        history = _history(search, choice, judgement, self.spent())
-        if not history.best: return history, search.frozen
-        if not search.unseen: return history, choice.weights
-        data = all_images()
-        weights = search.train_anew(choice, data, self._after_epoch, self._after_run)
-        history.verdict += f'; then trained anew on all {len(data):,} images'
-    return history, weights
-
 # %% ../nbs/02d_tune.ipynb #a19d8875
 @patch
 def _bar(self:_Keeper):
@@ -589,6 +548,47 @@ def _write(self:_Keeper, history):
     def draw(to): figure.savefig(to, format='png', dpi=120)
     write_safely(folder.out/'tune.png', draw)
     self.save(now=True)
+
+# %% ../nbs/02d_tune.ipynb #cea58f61
+@patch
+def run(self:_Keeper,
+    bad:dict,                # {path: reason} of unreadable images, to be listed
+    saved:dict=None,         # the state that was resumed
+    all_images:Callable=None,# a TokenCache of both parts, made when it is needed
+)->History:
+    "Search to the end; the kept weights are in place then, and the folder is complete."
+    search = self.search
+    if saved: self.seconds = saved['seconds']
+    if self.folder:
+        self.folder.begin(self.config)
+        self.folder.list_bad(bad)
+    try: history, weights = self._find(all_images)
+    except KeyboardInterrupt:
+        self.save(now=True)
+        again = '; the same with --resume goes on there' if self.folder else ''
+        raise KeyboardInterrupt(f'stopped in the search{again}') from None
+    finally: search.scorer.load_weights(search.frozen)
+    search.scorer.load_weights(weights)
+    search.model.eval()
+    self._write(history)
+    if self.progress: tqdm.write(history.verdict)
+    return history
+
+@patch
+def _find(self:_Keeper, all_images):
+    "History and weights of the outcome."
+    search = self.search
+    with self._bar() as bar:
+        search.climb(self._after_epoch, self._after_score)
+        choice = search.combine()
+        judgement = search.judge(choice) if choice else None
+        history = _history(search, choice, judgement, self.spent())
+        if not history.best: return history, search.frozen
+        if not search.unseen: return history, choice.weights
+        data = all_images()
+        weights = search.train_anew(choice, data, self._after_epoch, self._after_run)
+        history.verdict += f'; then trained anew on all {len(data):,} images'
+    return history, weights
 
 # %% ../nbs/02d_tune.ipynb #d0c7cd4a
 CROPS = 4                                     # of each training image in the cache
