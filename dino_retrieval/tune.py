@@ -382,13 +382,20 @@ def train_anew(self:Search,
     "Train the chosen candidates on all images; weights at the choice's point."
     for c in self.candidates:
         if c.name not in choice.names or c.name in self.anew: continue
-        again = Candidate(c.name, c.recipe)
-        self._set_epochs(again, data)
-        self.advance(again, c.best, data, after_epoch)
-        self.anew[c.name] = again.state['weights']
+        self.anew[c.name] = self._train_again(c, data, after_epoch)
         if after_run: after_run()
-    sets = [self.anew[name] for name in choice.names]
+    sets = [self.anew[name] for name in choice.names if self.anew[name]]
+    if not sets: return choice.weights                   # all of them collapsed this time
     return between(self.frozen, average(sets), choice.at)
+
+@patch
+def _train_again(self:Search, c, data, after_epoch):
+    "A candidate's weights after as many passes over other data; None if it collapses."
+    again = Candidate(c.name, c.recipe)
+    self._set_epochs(again, data)
+    try: self.advance(again, c.best, data, after_epoch)
+    except CollapseError: return None
+    return again.state['weights']
 
 # %% ../nbs/02d_tune.ipynb #e53b157f
 @patch
@@ -578,7 +585,7 @@ def run(self:_Keeper,
 def _find(self:_Keeper, all_images):
     "History and weights of the outcome."
     search = self.search
-    with self._bar() as bar:
+    with self._bar():
         search.climb(self._after_epoch, self._after_score)
         choice = search.combine()
         judgement = search.judge(choice) if choice else None
