@@ -135,6 +135,12 @@ def _check_half(labels):
                          f'{queries} pictures with another of their class, {LEAST} are '
                          'needed; raise val_split, or train without tune')
 
+# %% ../nbs/02d_tune.ipynb #6227a697
+def _is_clearly_better(ap, other):
+    "Is the mean of paired differences more than its standard error above zero?"
+    difference = ap - other
+    return bool(difference.mean() > difference.std()/len(difference)**.5)
+
 # %% ../nbs/02d_tune.ipynb #b28f703c
 class Search:
     "Candidates, trained in turn on one model; `rung` says how far the search has got."
@@ -176,7 +182,7 @@ def _is_unseen(train, valid):
     return not trained & {valid.classes[c] for c in np.unique(valid.labels)}
 
 # %% ../nbs/02d_tune.ipynb #45786c69
-POINTS = (*LINE, 1.25, 1.5)                   # fractions of the way from the frozen weights
+POINTS = (*LINE, 1.25, 1.5)                   # of the way from the frozen weights
 
 @patch
 def ap(self:Search,
@@ -199,11 +205,6 @@ def score(self:Search,
     as_good = [at for at in POINTS if not _is_clearly_better(best, found[at])]
     at = as_good[len(as_good)//2]
     return found[at], at
-
-def _is_clearly_better(ap, other):
-    "Is the mean of paired differences more than its standard error above zero?"
-    difference = ap - other
-    return bool(difference.mean() > difference.std()/len(difference)**.5)
 
 # %% ../nbs/02d_tune.ipynb #f09c8722
 def _softmax(model, data):
