@@ -983,21 +983,23 @@ def fit(
                     schedule=schedule, loss=name, loss_lr=loss_lr,
                     layer_decay=layer_decay, interpolate=interpolate)
     check_settings(max_bad=max_bad, save_every=save_every, workers=workers or 0)
-    if tune: return _tune(model, train, valid, recipe, budget=budget, out=out,
-                          resume=resume, overwrite=overwrite, cache=cache or True,
-                          workers=workers, max_bad=max_bad, save_every=save_every,
-                          report_to=report_to, progress=progress)
+    how = dict(out=out, resume=resume, overwrite=overwrite, cache=cache, workers=workers,
+               max_bad=max_bad, save_every=save_every, report_to=report_to,
+               progress=progress)
+    if tune: return _tune(model, train, valid, recipe, budget=budget, **how)
     if budget is not None: raise InputError(f'budget={budget}: it is for tune=True')
-    try: return _fit(model, train, valid, recipe, loss=loss, out=out, resume=resume,
-                     overwrite=overwrite, cache=cache, workers=workers, max_bad=max_bad,
-                     save_every=save_every, report_to=report_to, progress=progress)
+    return _fit(model, train, valid, recipe, loss=loss, **how)
+
+# %% ../nbs/02_train.ipynb #c671c331
+def _fit(model, train, valid, recipe, *, out, **how):
+    "Train, and say where to go on if Ctrl-C ends it."
+    try: return _train(model, train, valid, recipe, out=out, **how)
     except KeyboardInterrupt as e:
         again = '' if out is None else '; the same with --resume goes on there'
         raise KeyboardInterrupt(f"{str(e) or 'stopped'}{again}") from None
 
-# %% ../nbs/02_train.ipynb #c671c331
-def _fit(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, workers,
-         max_bad, save_every, report_to, progress):
+def _train(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, workers,
+           max_bad, save_every, report_to, progress):
     _check_train(train, recipe.bs)
     accelerator = _accelerator(report_to, out)
     processes = accelerator.num_processes if accelerator else 1
@@ -1032,7 +1034,7 @@ def _fit(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, wo
 # %% ../nbs/02_train.ipynb #b56b37f9
 CHOSEN = 'epochs', 'mining', 'patience', 'schedule', 'loss', 'interpolate'
 
-def _tune(model, train, valid, recipe, *, report_to, budget, **where):
+def _tune(model, train, valid, recipe, *, budget, cache, report_to, **how):
     "Hand over to the recipe search."
     from dino_retrieval.tune import BUDGET, tune
     for name in CHOSEN:
@@ -1040,4 +1042,4 @@ def _tune(model, train, valid, recipe, *, report_to, budget, **where):
             raise InputError(f'tune chooses {name} itself: leave it out')
     if report_to: raise InputError('tune reports to no tracker: leave report_to out')
     if budget is None: budget = BUDGET
-    return tune(model, train, valid, recipe, budget, **where)
+    return tune(model, train, valid, recipe, budget, cache=cache or True, **how)
