@@ -69,9 +69,9 @@ def candidates(
     return found
 
 # %% ../nbs/02d_tune.ipynb #c286fc53
-BUDGET = 78                                   # epochs
+BUDGET = 66                                   # epochs
 FINALISTS = 3                                 # candidates whose weights may be averaged
-RUNGS = (1, 1), (1/2, 3), (1/2, 12)           # fraction that trains on, and up to when
+RUNGS = (1, 1), (1/2, 3), (1/2, 10)           # fraction that trains on, and up to when
 RUNGS_UNSEEN = (1, 1), (1/2, 3), (1/2, 8)
 
 def rungs(
