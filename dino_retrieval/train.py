@@ -594,15 +594,18 @@ def interpolate(self:Trainer):
     if not self.recipe.interpolate or self.valid is None or not state.best: return
     if state.at < 1: return                        # done, before the run was resumed
     tuned = self.kept
-    state.score = state.rows[state.best]['map_at_10']
+    best = 1.
+    top = state.rows[state.best]['map_at_10']
     for at in LINE[:-1]:
-        weights = between(self.frozen, tuned, at)
-        self.load_weights(weights)
+        self.load_weights(between(self.frozen, tuned, at))
         score = self.validate().mean().item()
-        if score > state.score:
-            state.score = score
-            state.at = at
-            self.kept = weights
+        if score > top:
+            top = score
+            best = at
+    with _update(self):                            # all of it, or nothing
+        state.score = top
+        state.at = best
+        self.kept = between(self.frozen, tuned, best)
 
 # %% ../nbs/02_train.ipynb #2f716a43
 @patch
@@ -1032,12 +1035,16 @@ def _fit(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, wo
 # %% ../nbs/02_train.ipynb #b56b37f9
 CHOSEN = 'epochs', 'mining', 'patience', 'schedule', 'loss', 'interpolate'
 
-def _tune(model, train, valid, recipe, *, report_to, budget, **where):
-    "Hand over to the recipe search."
-    from dino_retrieval.tune import BUDGET, tune
+def _check_chosen(recipe):
+    "Raise `InputError` for a setting that the search chooses."
     for name in CHOSEN:
         if getattr(recipe, name) != getattr(Recipe, name):
             raise InputError(f'tune chooses {name} itself: leave it out')
+
+def _tune(model, train, valid, recipe, *, report_to, budget, **where):
+    "Hand over to the recipe search."
+    from dino_retrieval.tune import BUDGET, tune
+    _check_chosen(recipe)
     if report_to: raise InputError('tune reports to no tracker: leave report_to out')
     if budget is None: budget = BUDGET
     return tune(model, train, valid, recipe, budget, **where)
