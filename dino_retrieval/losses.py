@@ -96,6 +96,9 @@ class NormalizedSoftmax(nn.Module):
     ):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
+        if start is not None and tuple(start.shape) != (n_classes, dim):
+            raise InputError(f'start has shape {tuple(start.shape)}, not '
+                             f'{(n_classes, dim)}: one row a class')
         if start is None: start = torch.randn(n_classes, dim, generator=generator)
         self.proxies = nn.Parameter(F.normalize(start, dim=1))
         self.scale = scale

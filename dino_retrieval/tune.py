@@ -27,9 +27,10 @@ from .guard import (
     FEW_CLASSES, LINE, CollapseError, between, gain, has_company, leave_one_out)
 from .losses import NormalizedSoftmax
 from .run import History, open_run
-from .train import (
-    Recipe, Trainer, _plan, _check_model, _check_parts, _check_same, _check_train,
-    _configuration, read_parts, scaled_lr)
+from dino_retrieval.train import (
+    Recipe, Trainer, _plan, _check_chosen, _check_model, _check_parts, _check_same,
+    _check_train, _configuration, _delayed_interrupt, check_settings, read_parts,
+    scaled_lr)
 
 # %% ../nbs/02d_tune.ipynb #957e47f3
 SPACE = (                                     # the likeliest first
@@ -112,13 +113,14 @@ def halves(
     company = [members for members in groups if len(members) > 1]
     whole_classes = whole_classes and len(company) >= 2*FEW_CLASSES
     chooses = np.zeros(len(labels), bool)
-    to_first = True
+    to_first = {True: True, False: True}      # by turns: classes, and single images
     for c in rng.permutation(len(groups)):
         members = rng.permutation(groups[c])
         if not whole_classes and len(members) >= 4: members = members[:len(members)//2]
-        elif len(members) > 1:
-            to_first = not to_first
-            if to_first: members = []
+        else:
+            is_class = len(members) > 1
+            to_first[is_class] = not to_first[is_class]
+            if to_first[is_class]: members = []
         chooses[members] = True
     _check_half(labels[chooses])
     _check_half(labels[~chooses])
@@ -172,8 +174,8 @@ class Search:
 @patch
 def _set_epochs(self:Search, c, data):
     "Let a candidate's schedule end after the passes over `data` that the plan allows."
-    batches = len(_plan(data.s, c.recipe, epoch=1))
-    c.passes = batches*c.recipe.bs/len(data)
+    images = sum(len(keys) for keys, _ in _plan(data.s, c.recipe, epoch=1))
+    c.passes = images/len(data)
     c.recipe = replace(c.recipe, epochs=max(round(self.plan[-1][1]/c.passes), 1))
 
 def _is_unseen(train, valid):
@@ -207,9 +209,9 @@ def score(self:Search,
     return found[at], at
 
 # %% ../nbs/02d_tune.ipynb #f09c8722
-def _softmax(model, data):
+def _softmax(model, data, precision='auto'):
     "The softmax loss for a set, its proxies at the class means of the model as it is."
-    look = Trainer(model, data, data, Recipe())
+    look = Trainer(model, data, data, Recipe(precision=precision))
     e = torch.from_numpy(look.embed_tokens(range(len(data))))
     codes = torch.from_numpy(np.unique(data.s.labels, return_inverse=True)[1])
     sums = torch.zeros(codes.max() + 1, e.shape[1]).index_add_(0, codes, e)
@@ -225,17 +227,27 @@ def advance(self:Search,
 ):
     "Train a candidate further."
     self.scorer.load_weights(self.frozen)
-    loss = _softmax(self.model, data) if c.recipe.loss == 'softmax' else None
+    loss = None
+    if c.recipe.loss == 'softmax': loss = _softmax(self.model, data, c.recipe.precision)
     trainer = Trainer(self.model, data, None, c.recipe, loss=loss, workers=self.workers)
-    if c.state: trainer.load_state_dict(c.state)
+    if c.state: trainer.load_state_dict(_on_cpu(c.state))   # moments change in place
     else: trainer.state.next_epoch()
     last = max(round(epochs/c.passes), 1)
-    while trainer.state.epoch <= last:
-        trainer.train_epoch()
-        trainer.watch.finite(trainer.params.values())
-        trainer.state.next_epoch()
-        c.state = copy.deepcopy(trainer.state_dict())
-        if after_epoch: after_epoch(c.passes)
+    try:
+        while trainer.state.epoch <= last:
+            trainer.train_epoch()
+            trainer.watch.finite(trainer.params.values())
+            trainer.state.next_epoch()
+            c.state = _on_cpu(trainer.state_dict())
+            if after_epoch: after_epoch(c.passes)
+    finally: self.model.eval()
+
+def _on_cpu(state):
+    "A copy in main memory, where there is room for several, and where a saved one is read."
+    if isinstance(state, torch.Tensor): return state.detach().to('cpu', copy=True)
+    if isinstance(state, dict):
+        return {name: _on_cpu(value) for name, value in state.items()}
+    return copy.deepcopy(state)
 
 @patch
 def try_out(self:Search,
@@ -285,8 +297,9 @@ def climb(self:Search,
             self.try_out(c, epochs, after_epoch)
             self._forget()
             if after_score: after_score()
-        self.rung += 1
-        self._select()
+        with _delayed_interrupt():                    # both, or neither
+            self.rung += 1
+            self._select()
 
 @patch
 def _select(self:Search):
@@ -623,10 +636,12 @@ def tune(
     overwrite:bool=False,  # start anew in a run folder that holds one
 )->History:
     "Find a recipe and train by it; raises on bad data and settings."
-    check_number('budget', budget, 0, math.inf)
+    check_number('budget', budget, 0, 100_000)
+    budget = int(budget)                          # NumPy's, too, goes into a JSON file
+    check_settings(max_bad=max_bad, save_every=save_every, workers=workers or 0)
     base = recipe or Recipe(lr=scaled_lr(model))
-    _check_tune(train, valid, base)
-    plan = rungs(budget, _is_unseen(train, valid))
+    _check_tune(train, valid, base, cache)
+    rungs(budget, _is_unseen(train, valid))       # raises before anything is computed
     config = _configuration(base, model, cache=True, processes=1, budget=budget)
     paths = [*train.paths, *valid.paths]
     with open_run(out, resume, overwrite, inputs=paths) as (folder, saved):
@@ -636,6 +651,7 @@ def tune(
         config |= parts.digests
         _check_parts(parts, base, config, max_bad=max_bad, folder=folder)
         if saved: _check_same(out, saved['config'], config)
+        plan = rungs(budget, _is_unseen(parts.train.s, parts.valid.s))
         search = Search(model, parts.train, parts.valid, base, plan, workers=workers)
         _check_model(search.scorer)
         if saved: search.load_state_dict(saved)
@@ -646,11 +662,15 @@ def tune(
                               precision=base.precision, progress=progress)
         return keeper.run(parts.bad, saved, all_images)
 
-def _check_tune(train, valid, base):
+def _check_tune(train, valid, base, cache):
     "Raise `InputError` where a search cannot be made."
     if int(os.environ.get('WORLD_SIZE', 1)) > 1:
         raise InputError('tune runs in one process: start it without torchrun')
     if valid is None:
         raise InputError('tune needs a validation part: half of it chooses, half judges')
+    if valid.labels is None: raise InputError('the validation part has no labels')
+    if not cache:
+        raise InputError('tune needs the cache: leave cache out, or pass a folder')
+    _check_chosen(base)
     _check_train(train, base.bs)
     halves(valid.labels, _is_unseen(train, valid), base.seed)
