@@ -243,7 +243,7 @@ def advance(self:Search,
     finally: self.model.eval()
 
 def _on_cpu(state):
-    "A copy in main memory, where there is room for several, and where a saved one is read."
+    "A copy in main memory, where there is room for several."
     if isinstance(state, torch.Tensor): return state.detach().to('cpu', copy=True)
     if isinstance(state, dict):
         return {name: _on_cpu(value) for name, value in state.items()}
