@@ -508,7 +508,9 @@ def dino_train(
     _check_shape(backbone, size, trainable, rank)
     _check_adapters(trainable, rank)
     _check_loss(loss, mining)
-    _check_tune(tune, budget, locals())
+    _check_tune(tune, budget, dict(
+        epochs=epochs, mining=mining, patience=patience, schedule=schedule, loss=loss,
+        interpolate=interpolate))
     s = _training_images(data, out, resume, overwrite)
     from dino_retrieval.train import fit
     train, valid = _training_split(s, val_split, seed, unseen)

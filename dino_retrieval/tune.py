@@ -218,6 +218,14 @@ def _softmax(model, data, precision='auto'):
     return NormalizedSoftmax(*sums.shape, start=F.normalize(sums, dim=1))
 
 # %% ../nbs/02d_tune.ipynb #de07daa4
+def _on_cpu(state):
+    "A copy in main memory, where there is room for several."
+    if isinstance(state, torch.Tensor): return state.detach().to('cpu', copy=True)
+    if isinstance(state, dict):
+        return {name: _on_cpu(value) for name, value in state.items()}
+    return copy.deepcopy(state)
+
+# %% ../nbs/02d_tune.ipynb #c1f5d68c
 @patch
 def advance(self:Search,
     c:Candidate,               # what to train
@@ -228,7 +236,8 @@ def advance(self:Search,
     "Train a candidate further."
     self.scorer.load_weights(self.frozen)
     loss = None
-    if c.recipe.loss == 'softmax': loss = _softmax(self.model, data, c.recipe.precision)
+    if c.recipe.loss == 'softmax' and not c.state:
+        loss = _softmax(self.model, data, c.recipe.precision)
     trainer = Trainer(self.model, data, None, c.recipe, loss=loss, workers=self.workers)
     if c.state: trainer.load_state_dict(_on_cpu(c.state))   # moments change in place
     else: trainer.state.next_epoch()
@@ -242,13 +251,7 @@ def advance(self:Search,
             if after_epoch: after_epoch(c.passes)
     finally: self.model.eval()
 
-def _on_cpu(state):
-    "A copy in main memory, where there is room for several."
-    if isinstance(state, torch.Tensor): return state.detach().to('cpu', copy=True)
-    if isinstance(state, dict):
-        return {name: _on_cpu(value) for name, value in state.items()}
-    return copy.deepcopy(state)
-
+# %% ../nbs/02d_tune.ipynb #b09a779a
 @patch
 def try_out(self:Search,
     c:Candidate,              # one of the candidates
@@ -272,7 +275,7 @@ def try_out(self:Search,
         candidate=c.name, loss=c.recipe.loss, mining=c.recipe.mining, lr=c.recipe.lr,
         epochs=epochs, at=at, map_at_10=score if c.state else None))
 
-# %% ../nbs/02d_tune.ipynb #366e08a8
+# %% ../nbs/02d_tune.ipynb #8ceb1b39
 def _ranked(candidates): return sorted(candidates, key=lambda c: -c.score)
 
 def _best_of(candidates, n):
@@ -284,6 +287,7 @@ def _best_of(candidates, n):
         losses.add(c.recipe.loss)
     return (first + others)[:n]
 
+# %% ../nbs/02d_tune.ipynb #366e08a8
 @patch
 def climb(self:Search,
     after_epoch:Callable=None, # called with the passes that an epoch was
@@ -482,9 +486,9 @@ def _history(search, choice, judgement, seconds):
     rows = [dict(epoch=0, **blank, map_at_10=frozen, lr=None, seconds=0.)]
     if choice:
         best = next(c for c in search.candidates if c.name == choice.names[0])
-        rows.append(dict(epoch=best.epochs, **blank, map_at_10=judgement.tuned,
+        rows.append(dict(epoch=best.best, **blank, map_at_10=judgement.tuned,
                          lr=best.recipe.lr, seconds=round(seconds, 1)))
-        if judgement.low > 0: kept = best.epochs
+        if judgement.low > 0: kept = best.best
     return History(rows, kept, _verdict(choice, judgement))
 
 def _card(search, history, config):
@@ -616,6 +620,20 @@ def _find(self:_Keeper, all_images):
         history.verdict += f'; then trained anew on all {len(data):,} images'
     return history, weights
 
+# %% ../nbs/02d_tune.ipynb #8cb1555e
+def _check_tune(train, valid, base, cache):
+    "Raise `InputError` where a search cannot be made."
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        raise InputError('tune runs in one process: start it without torchrun')
+    if valid is None:
+        raise InputError('tune needs a validation part: half of it chooses, half judges')
+    if valid.labels is None: raise InputError('the validation part has no labels')
+    if not cache:
+        raise InputError('tune needs the cache: leave cache out, or pass a folder')
+    _check_chosen(base)
+    _check_train(train, base.bs)
+    halves(valid.labels, _is_unseen(train, valid), base.seed)
+
 # %% ../nbs/02d_tune.ipynb #d0c7cd4a
 CROPS = 4                                     # of each training image in the cache
 
@@ -661,16 +679,3 @@ def tune(
             return TokenCache(s, model, parts.train.folder.parent, CROPS, base.seed,
                               precision=base.precision, progress=progress)
         return keeper.run(parts.bad, saved, all_images)
-
-def _check_tune(train, valid, base, cache):
-    "Raise `InputError` where a search cannot be made."
-    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
-        raise InputError('tune runs in one process: start it without torchrun')
-    if valid is None:
-        raise InputError('tune needs a validation part: half of it chooses, half judges')
-    if valid.labels is None: raise InputError('the validation part has no labels')
-    if not cache:
-        raise InputError('tune needs the cache: leave cache out, or pass a folder')
-    _check_chosen(base)
-    _check_train(train, base.bs)
-    halves(valid.labels, _is_unseen(train, valid), base.seed)
