@@ -104,12 +104,12 @@ FEW_CLASSES = 6
 def gain(
     ap:np.ndarray,      # (q,) average precision of the fine-tuned model
     frozen:np.ndarray,  # (q,) of the frozen one, same images
-    classes:np.ndarray, # (q,) of the images
+    classes:np.ndarray, # (q,) of the images; None: the interval is over images
     seed:int=0,         # of the bootstrap
 )->tuple:               # mean of the paired difference; ends of its 95 % interval
     "How much better a model is than the frozen one, and how sure that is."
     difference = np.asarray(ap - frozen)[:, None]
-    units = len(np.unique(classes))
+    units = 0 if classes is None else len(np.unique(classes))
     clusters = classes
     if units < FEW_CLASSES:                    # draw images
         units = len(difference)
