@@ -160,7 +160,8 @@ class Fold:
         self.scorer = Trainer(model, train, valid, base)
 
     def at(self, half):
-        "Positions of the images that choose, or (False) of those that judge."
+        "Positions of the images that choose, of those that judge (False), or all (None)."
+        if half is None: return np.arange(len(self.labels))
         return np.flatnonzero(self.chooses == half)
 
 # %% ../nbs/02d_tune.ipynb #b28f703c
@@ -180,13 +181,14 @@ class Search:
         self.folds = [Fold(model, *part, base, self.unseen) for part in parts]
         self.scorer = self.folds[0].scorer
         self.frozen = self.scorer.weights()
+        self.choosers = True if len(parts) == 1 else None    # half of the images, or all
         self.candidates = candidates(base, n=plan[0][0])
         for c in self.candidates: c.states = [None]*len(parts)
         self.contenders = self.candidates
         self.rung = 0
         self.rows = []              # a dict for each score, as tune.csv has them
         self.anew = {}              # weights trained on all classes, by candidate
-        self.frozen_score = self.ap(self.stand_still()).mean().item()
+        self.frozen_score = self.ap(self.stand_still(), self.choosers).mean().item()
 
     @property
     def images(self):
@@ -206,10 +208,10 @@ POINTS = (*LINE, 1.25, 1.5)                   # of the way from the frozen weigh
 
 @patch
 def ap(self:Search,
-    weights:list,   # {name: tensor} of all that trains, one a fold
-    half:bool=True, # of the images that choose; False: of those that judge
-)->np.ndarray:      # (q,) of those that have another of their class among them
-    "AP@10 of half of the images of the validation part."
+    weights:list, # {name: tensor} of all that trains, one a fold
+    half:bool,    # of the images that choose; False: that judge; None: all
+)->np.ndarray:    # (q,) of those that have another of their class among them
+    "AP@10 of half of the images of the validation part, or of all."
     found = []
     for fold, w in zip(self.folds, weights):
         fold.scorer.load_weights(w)
@@ -229,10 +231,11 @@ def on_the_way(self:Search,
 @patch
 def score(self:Search,
     weights:list, # {name: tensor} of all that trains, one a fold
-)->tuple:         # AP@10 of the choosing half, and the point of the line, at their best
+    half:bool,    # of ap
+)->tuple:         # AP@10, and the point of the line, at their best
     "Score weights, and points on the line through them and the frozen ones."
     found = {}
-    for at in POINTS: found[at] = self.ap(self.on_the_way(weights, at))
+    for at in POINTS: found[at] = self.ap(self.on_the_way(weights, at), half)
     best = max(found.values(), key=np.mean)
     as_good = [at for at in POINTS if not _is_clearly_better(best, found[at])]
     at = as_good[len(as_good)//2]
@@ -308,7 +311,7 @@ def try_out(self:Search,
         for i, fold in enumerate(self.folds):
             self.advance(c, epochs, fold.train, fold=i, after_epoch=after_epoch)
         weights = [state['weights'] for state in c.states]
-        ap, at = self.score(weights)
+        ap, at = self.score(weights, self.choosers)
         score = ap.mean().item()
     except CollapseError: c.states = None
     if score > c.score:
@@ -392,14 +395,16 @@ class Choice:
 
 # %% ../nbs/02d_tune.ipynb #c1ab979c
 @patch
-def combine(self:Search)->Choice:
+def combine(self:Search,
+    half:bool=True, # which choose; of ap
+)->Choice:
     "The average of the finalists, or of the better ones; None if all collapsed."
     finalists = _best_of([c for c in self.candidates if c.weights], FINALISTS)
     best = None
     for n in range(len(finalists), 0, -1):
         some = finalists[:n]
         weights = [average(sets) for sets in zip(*[c.weights for c in some])]
-        ap, at = self.score(weights)
+        ap, at = self.score(weights, half)
         if best is None or _is_clearly_better(ap, best.ap):
             best = Choice([c.name for c in some], at, ap, self.on_the_way(weights, at))
     return best
@@ -421,11 +426,13 @@ class Judgement:
 def judge(self:Search,
     choice:Choice, # from combine
 )->Judgement:
-    "Compare a choice with the frozen model on the judging half."
+    "Compare a choice with the frozen model on the judging half; in folds, see below."
+    if len(self.folds) > 1: return self._judge_each_half_by_the_other()
     frozen = self.ap(self.stand_still(), half=False)
     tuned = self.ap(choice.weights, half=False)
-    # a few classes, held out in turn, cannot speak of others: the interval is over images
-    classes = self.classes(half=False) if len(self.folds) == 1 else None
+    return _judgement(frozen, tuned, self.classes(half=False))
+
+def _judgement(frozen, tuned, classes):
     _, low, high = gain(tuned, frozen, classes)
     return Judgement(frozen.mean().item(), tuned.mean().item(), low, high)
 
@@ -507,6 +514,17 @@ def class_folds(
         pairs.append([data.subset(np.flatnonzero(part)) for part in (~held, held)])
     return pairs
 
+# %% ../nbs/02d_tune.ipynb #a2e944b5
+@patch
+def _judge_each_half_by_the_other(self:Search):
+    "The judgement on all images, each by what the other half would choose."
+    frozen, tuned = [], []
+    for half in (True, False):
+        other = self.combine(not half)
+        frozen.append(self.ap(self.stand_still(), half))
+        tuned.append(self.ap(other.weights, half))
+    return _judgement(np.concatenate(frozen), np.concatenate(tuned), classes=None)
+
 # %% ../nbs/02d_tune.ipynb #e53b157f
 @patch
 def state_dict(self:Search)->dict: # tensors and plain values
@@ -585,8 +603,8 @@ def _who_judged(search):
         return (f'Tuned on {search.images:,} images; half of {n:,} others chose the '
                 'recipe, the other half judged it')
     return (f'Tuned on {n:,} images in {len(search.folds)} folds of whole classes: each '
-            'image was scored by models that had not trained on its class; half of the '
-            'images chose the recipe, the other half judged it')
+            'image was scored by models that had not trained on its class, and each half '
+            'of the images judged what the other half would choose')
 
 def _card(search, history, config):
     "Markdown for the model card: data, verdict, settings, all that was tried."
@@ -599,7 +617,7 @@ def _card(search, history, config):
         tried.append(f"| {row['candidate']} | {row['epochs']} | {row['at']} | {value} |")
     return '\n\n'.join([
         f'{_who_judged(search)}: {history.verdict}.', '\n'.join(table),
-        f'What was tried, scored by the half that chose (frozen '
+        f'What was tried, scored by the images that chose (frozen '
         f'{search.frozen_score:.4f}):', '\n'.join(tried)])
 
 # %% ../nbs/02d_tune.ipynb #55572603
@@ -706,7 +724,7 @@ def _find(self:_Keeper, all_images):
     search = self.search
     with self._bar():
         search.climb(self._after_epoch, self._after_score)
-        choice = search.combine()
+        choice = search.combine(search.choosers)
         judgement = search.judge(choice) if choice else None
         history = _history(search, choice, judgement, self.spent())
         if not history.best: return history, search.frozen
