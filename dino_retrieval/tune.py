@@ -489,9 +489,10 @@ def number_of_folds(
     valid:ImageSet, # labelled images
 )->int:             # 1: the parts as they are
     "How many folds of classes a search has: several where new classes meet few old ones."
-    if not _is_unseen(train, valid): return 1
-    n = len(np.unique(train.labels)) + len(np.unique(valid.labels))
-    if n >= 2*FEW_CLASSES or n < 4: return 1
+    n_valid = len(np.unique(valid.labels))
+    if n_valid >= 2*FEW_CLASSES or not _is_unseen(train, valid): return 1
+    n = n_valid + len(np.unique(train.labels))
+    if n < 4: return 1
     return 3 if n >= FEW_CLASSES else 2
 
 def folds_of(
@@ -523,7 +524,9 @@ def _judge_each_half_by_the_other(self:Search):
         other = self.combine(not half)
         frozen.append(self.ap(self.stand_still(), half))
         tuned.append(self.ap(other.weights, half))
-    return _judgement(np.concatenate(frozen), np.concatenate(tuned), classes=None)
+    classes = np.concatenate([self.classes(half) for half in (True, False)])
+    if len(np.unique(classes)) < 2*FEW_CLASSES: classes = None
+    return _judgement(np.concatenate(frozen), np.concatenate(tuned), classes)
 
 # %% ../nbs/02d_tune.ipynb #e53b157f
 @patch
