@@ -188,6 +188,7 @@ class Search:
         self.rung = 0
         self.rows = []              # a dict for each score, as tune.csv has them
         self.anew = {}              # weights trained on all classes, by candidate
+        self.known = {}             # AP@10 in folds, by the names of candidates and point
         self.frozen_score = self.ap(self.stand_still(), self.choosers).mean().item()
 
     @property
@@ -204,21 +205,30 @@ def _is_unseen(train, valid):
     return not trained & {valid.classes[c] for c in np.unique(valid.labels)}
 
 # %% ../nbs/02d_tune.ipynb #45786c69
-POINTS = (*LINE, 1.25, 1.5)                   # of the way from the frozen weights
-
 @patch
 def ap(self:Search,
     weights:list, # {name: tensor} of all that trains, one a fold
     half:bool,    # of the images that choose; False: that judge; None: all
 )->np.ndarray:    # (q,) of those that have another of their class among them
     "AP@10 of half of the images of the validation part, or of all."
-    found = []
+    return self._ap_of_each(weights, [half])[half]
+
+@patch
+def _ap_of_each(self:Search, weights, each):
+    "The same for several halves, with the images embedded once: a dictionary."
+    found = {half: [] for half in each}
     for fold, w in zip(self.folds, weights):
         fold.scorer.load_weights(w)
-        at = fold.at(half)
-        e = fold.scorer.embed_tokens(at.tolist())
-        found.append(leave_one_out(e, fold.labels[at]))
-    return np.concatenate(found)
+        needed = fold.at(each[0] if len(each) == 1 else None)
+        e = fold.scorer.embed_tokens(needed.tolist())
+        for half in each:
+            at = fold.at(half)
+            rows = np.searchsorted(needed, at)
+            found[half].append(leave_one_out(e[rows], fold.labels[at]))
+    return {half: np.concatenate(parts) for half, parts in found.items()}
+
+# %% ../nbs/02d_tune.ipynb #97d17629
+POINTS = (*LINE, 1.25, 1.5)                   # of the way from the frozen weights
 
 @patch
 def on_the_way(self:Search,
@@ -232,10 +242,18 @@ def on_the_way(self:Search,
 def score(self:Search,
     weights:list, # {name: tensor} of all that trains, one a fold
     half:bool,    # of ap
+    names=None,   # of the candidates that they are the average of, to compute it once
 )->tuple:         # AP@10, and the point of the line, at their best
     "Score weights, and points on the line through them and the frozen ones."
     found = {}
-    for at in POINTS: found[at] = self.ap(self.on_the_way(weights, at), half)
+    for at in POINTS:
+        key = names, at
+        if key in self.known: found[at] = self.known[key][half]
+        else:
+            each = [half] if len(self.folds) == 1 else [True, False, None]
+            scored = self._ap_of_each(self.on_the_way(weights, at), each)
+            found[at] = scored[half]
+            if names and len(each) > 1: self.known[key] = scored
     best = max(found.values(), key=np.mean)
     as_good = [at for at in POINTS if not _is_clearly_better(best, found[at])]
     at = as_good[len(as_good)//2]
@@ -311,7 +329,7 @@ def try_out(self:Search,
         for i, fold in enumerate(self.folds):
             self.advance(c, epochs, fold.train, fold=i, after_epoch=after_epoch)
         weights = [state['weights'] for state in c.states]
-        ap, at = self.score(weights, self.choosers)
+        ap, at = self.score(weights, self.choosers, (c.name,))
         score = ap.mean().item()
     except CollapseError: c.states = None
     if score > c.score:
@@ -404,9 +422,10 @@ def combine(self:Search,
     for n in range(len(finalists), 0, -1):
         some = finalists[:n]
         weights = [average(sets) for sets in zip(*[c.weights for c in some])]
-        ap, at = self.score(weights, half)
+        names = [c.name for c in some]
+        ap, at = self.score(weights, half, tuple(names))
         if best is None or _is_clearly_better(ap, best.ap):
-            best = Choice([c.name for c in some], at, ap, self.on_the_way(weights, at))
+            best = Choice(names, at, ap, self.on_the_way(weights, at))
     return best
 
 # %% ../nbs/02d_tune.ipynb #ced840eb
@@ -599,6 +618,7 @@ def _history(search, choice, judgement, seconds):
         if judgement.low > 0: kept = best.best
     return History(rows, kept, _verdict(choice, judgement))
 
+# %% ../nbs/02d_tune.ipynb #ace26921
 def _who_judged(search):
     "Which images trained, chose and judged, in a clause."
     n = sum(len(fold.labels) for fold in search.folds)
