@@ -199,102 +199,120 @@ def __str__(self:Explanation):
     return f'Score {self.score:.2f}.\n{query}\n{hit}'
 
 # %% ../nbs/08_explain.ipynb #50a5c4aa
+def _turn(a, b, c):
+    "Positive where the way from a by b to c turns to one side, negative for the other."
+    return (b[0] - a[0])*(c[1] - a[1]) - (b[1] - a[1])*(c[0] - a[0])
+
+def _cross(line, other):
+    "Do two lines, each a pair of points, cross?"
+    (a, b), (c, d) = line, other
+    return _turn(a, b, c)*_turn(a, b, d) < 0 and _turn(c, d, a)*_turn(c, d, b) < 0
+
+def _are_apart(line, other):
+    "Do two lines not cross, and are their ends more than a patch and a half apart?"
+    if _cross(line, other): return False
+    return min(np.hypot(x - u, y - v) for (x, y), (u, v) in zip(line, other)) > 1.5
+
 @patch
 def telling(self:Explanation,
-    n:int=6, # matches
+    n:int=5, # matches at the most
 )->list:     # of (query patch, hit patch, cosine)
-    "The matches whose patches raise the score most, by the lesser of the two."
-    in_query = self.query_map.ravel()
-    in_hit = self.hit_map.ravel()
-    found = []
+    "The matches whose patches raise the score most on both sides; no two cross."
+    rows, columns = self.query_map.shape
+    raising = []
     for i, j, cosine in self.matches:
-        raises = min(in_query[i], in_hit[j])
-        if raises > 0: found.append((raises, (i, j, cosine)))
-    found.sort(key=_first, reverse=True)
-    return [match for _, match in found[:n]]
+        raises = min(self.query_map.flat[i], self.hit_map.flat[j])
+        if raises > 0: raising.append((raises, (i, j, cosine)))
+    raising.sort(key=_first, reverse=True)
+    found = []
+    lines = []
+    for _, (i, j, cosine) in raising:
+        y, x = divmod(i, columns)
+        v, u = divmod(j, columns)
+        line = (x, y), (u + 1.2*columns, v)              # the hit stands to the right
+        if len(found) < n and all(_are_apart(line, other) for other in lines):
+            found.append((i, j, cosine))
+            lines.append(line)
+    return found
 
 def _first(pair): return pair[0]
 
 # %% ../nbs/08_explain.ipynb #a599e122
-def _half_of(shares):
-    "(rows,columns) bool: the fewest patches that make up half of what raises the score."
-    raises = np.maximum(shares, 0).ravel()
-    order = np.argsort(-raises, kind='stable')
-    before = np.cumsum(raises[order]) - raises[order]
-    chosen = np.zeros(len(raises), bool)
-    chosen[order] = before < raises.sum()/2
-    return chosen.reshape(shares.shape)
+def _heat(shares, height, width):
+    "What raises the score (height,width), averaged with the patches around."
+    raises = np.pad(np.maximum(shares, 0).astype(np.float32), 1, mode='edge')
+    raises = (raises[:-2] + 2*raises[1:-1] + raises[2:])/4
+    raises = (raises[:, :-2] + 2*raises[:, 1:-1] + raises[:, 2:])/4
+    fine = Image.fromarray(raises).resize((width, height), Image.Resampling.BICUBIC)
+    return np.maximum(np.asarray(fine), 0)
 
-def _outline(chosen, patch):
-    "Segments (n,2,2) around the chosen patches, in pixels."
-    padded = np.pad(chosen, 1)
-    segments = []
-    for i, j in np.argwhere(chosen):
-        top, left = i*patch, j*patch
-        a, b = (left, top), (left + patch, top)
-        c, d = (left, top + patch), (left + patch, top + patch)
-        beside = ((padded[i, j + 1], (a, b)), (padded[i + 2, j + 1], (c, d)),
-                  (padded[i + 1, j], (a, c)), (padded[i + 1, j + 2], (b, d)))
-        segments += [segment for inside, segment in beside if not inside]
-    return np.array(segments, float).reshape(-1, 2, 2) - .5
+def _half_level(heat):
+    "The level above which half of the heat lies."
+    strongest = np.sort(heat.ravel())[::-1]
+    return strongest[np.searchsorted(np.cumsum(strongest), heat.sum()/2)]
 
 # %% ../nbs/08_explain.ipynb #fafcabc8
-def _veiled(picture, shares):
-    "The picture (h,w,3), whiter where a patch contributes less."
-    raises = np.maximum(shares, 0)
-    most = np.quantile(raises, .98)
-    heat = np.minimum(raises/most, 1) if most else raises
-    small = Image.fromarray((255*heat).round().astype(np.uint8))
-    smooth = small.resize(picture.shape[1::-1], Image.Resampling.BICUBIC)
-    alpha = .12 + .88*np.asarray(smooth, np.float32)[..., None]/255
+def _veiled(picture, heat):
+    "The picture (h,w,3), whiter where there is less heat."
+    most = np.quantile(heat, .98)
+    shown = np.minimum(heat/most, 1) if most else heat
+    alpha = .25 + .75*shown[..., None]
     return (alpha*picture + (1 - alpha)*255).round().astype(np.uint8)
 
-def _draw_map(ax, picture, shares, title):
-    from matplotlib.collections import LineCollection
-    outline = _outline(_half_of(shares), picture.shape[0]//shares.shape[0])
-    ax.imshow(_veiled(picture, shares))
-    for colour, width in (('white', 4), ('black', 1.8)):
-        lines = LineCollection(outline, colors=colour, linewidths=width, capstyle='round')
-        ax.add_collection(lines)
-    ax.set_title(title, fontsize=8)
+def _draw_map(ax, picture, shares):
+    heat = _heat(shares, *picture.shape[:2])
+    level = _half_level(heat)
+    ax.imshow(_veiled(picture, heat))
+    if not heat.min() < level < heat.max(): return       # there is no line to draw
+    for colour, width in (('white', 3.2), ('black', 1.4)):
+        ax.contour(heat, levels=[level], colors=colour, linewidths=width)
 
 # %% ../nbs/08_explain.ipynb #a7dceb69
-def _draw_matches(fig, axes, matches, grids, patch):
+_LINES = '#F0E442', '#56B4E9', '#E69F00', '#009E73', '#D55E00'       # from light to dark
+
+def _draw_end(ax, place, number, colour):
+    "A numbered mark on a patch."
+    ax.text(*place, number, fontsize=6.5, ha='center', va='center', zorder=9,
+            bbox=dict(boxstyle='circle,pad=.15', fc='white', ec=colour, lw=1.2))
+
+def _draw_matches(fig, axes, matches, columns, patch):
     "Numbered lines from patch to patch."
     from matplotlib.patches import ConnectionPatch
-    for n, (i, j, _) in enumerate(matches, 1):
+    for n, match in enumerate(matches):
+        fill = _LINES[n % len(_LINES)]
         ends = []
-        for ax, place, (rows, columns) in zip(axes, (i, j), grids):
-            y, x = divmod(place, columns)
-            x, y = (x + .5)*patch - .5, (y + .5)*patch - .5
-            ends.append((x, y))
-            ax.text(x, y, str(n), fontsize=7, ha='center', va='center', zorder=9,
-                    bbox=dict(boxstyle='circle,pad=.15', fc='white', ec='black', lw=.6))
-        for colour, width in (('black', 2.4), ('white', 1)):
-            fig.add_artist(ConnectionPatch(ends[0], ends[1], 'data', coordsB='data',
-                                           axesA=axes[0], axesB=axes[1], color=colour,
-                                           linewidth=width, shrinkA=5, shrinkB=5,
-                                           in_layout=False))
+        for ax, i in zip(axes, match[:2]):
+            y, x = divmod(i, columns)
+            ends.append(((x + .5)*patch - .5, (y + .5)*patch - .5))
+            _draw_end(ax, ends[-1], str(n + 1), colour=fill)
+        for colour, width in (('black', 2.2), (fill, 1.2)):
+            fig.add_artist(ConnectionPatch(*ends, 'data', coordsB='data', axesA=axes[0],
+                                           axesB=axes[1], color=colour, linewidth=width,
+                                           shrinkA=5, shrinkB=5, in_layout=False))
 
+# %% ../nbs/08_explain.ipynb #749df6e4
 @patch
 def show(self:Explanation,
-    matches:int=6, # matches to draw
+    matches:int=5, # matches to draw, at the most
     size:float=3,  # width of an image, inches
 ):                 # a matplotlib figure
     "Both images with their matches, and below what raises the score, in one figure."
     import matplotlib.pyplot as plt
-    fig, axes = plt.subplots(2, 2, figsize=(2*size, 2.25*size), layout='constrained')
+    fig, axes = plt.subplots(2, 2, figsize=(2*size, 2.3*size), layout='constrained')
     for ax in axes.flat: ax.set(xticks=[], yticks=[])
     patch = self.query.shape[0]//self.query_map.shape[0]
-    grids = self.query_map.shape, self.hit_map.shape
+    columns = self.query_map.shape[1]
+    _draw_map(axes[1, 0], self.query, self.query_map)
+    _draw_map(axes[1, 1], self.hit, self.hit_map)
     for ax, name, picture in zip(axes[0], ('query', 'hit'), (self.query, self.hit)):
         ax.imshow(picture)
-        ax.set_title(f'{name}, and matches that count most', fontsize=8)
-    _draw_matches(fig, axes[0], self.telling(matches), grids, patch)
-    title = 'what raises the score; outlined: half of it'
-    _draw_map(axes[1, 0], self.query, self.query_map, title)
-    _draw_map(axes[1, 1], self.hit, self.hit_map, title)
-    words = '\n'.join(textwrap.fill(line, 92) for line in str(self).splitlines())
+        ax.set_title(name, fontsize=8)
+    axes[1, 0].set_xlabel('clear: raises the score', fontsize=7.5)
+    axes[1, 1].set_xlabel('inside the line: half of it', fontsize=7.5)
+    told = self.telling(matches)
+    _draw_matches(fig, axes[0], told, columns=columns, patch=patch)
+    wide = round(37*size)
+    words = '\n'.join(textwrap.fill(line, wide) for line in str(self).splitlines())
     fig.suptitle(words, fontsize=7.5, x=.02, ha='left')
     plt.close(fig)
     return fig
