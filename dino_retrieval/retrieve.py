@@ -391,7 +391,7 @@ def build(cls:Gallery,
     if kind: gallery._have_patches(kind, **kwargs)
     return gallery
 
-# %% ../nbs/03_retrieve.ipynb #1e41b315
+# %% ../nbs/03_retrieve.ipynb #3cafab23
 @patch
 @delegates(patch_batches)
 def keep_patches(self:Gallery,
@@ -474,7 +474,7 @@ def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
     if rerank == 'kreciprocal': return _by_mutual(e, v, k, **settings)
     return self.held.search(e, k, exact=exact)
 
-# %% ../nbs/03_retrieve.ipynb #073a4aba
+# %% ../nbs/03_retrieve.ipynb #a13eeaee
 @patch
 def _patches(self:Gallery, **kwargs):
     "Where the patch tokens of the gallery come from: kept beside it, or on demand."
@@ -499,7 +499,7 @@ def _by_patches(self:Gallery, items, e, k, candidates, weight, exact=False, **kw
             i += 1
     return np.take_along_axis(scores, order, 1), np.take_along_axis(at, order, 1)
 
-# %% ../nbs/03_retrieve.ipynb #7b9175d7
+# %% ../nbs/03_retrieve.ipynb #84483dcc
 def crop_box(
     image:Image.Image,
     box:tuple,        # (left, top, right, bottom), pixels from the upper left corner
@@ -528,7 +528,7 @@ def _boxed(items, box):
         raise BadImage('an image in memory', 'neither path, PIL picture nor bytes')
     return crop_box(picture, box)
 
-# %% ../nbs/03_retrieve.ipynb #dc7bff78
+# %% ../nbs/03_retrieve.ipynb #25244d37
 @patch
 def _rows_of(self:Gallery, paths, name):
     "The rows of marked images; raises `InputError` for one that is not in the gallery."
@@ -545,13 +545,12 @@ def _rows_of(self:Gallery, paths, name):
     return rows
 
 @patch
-def _marked(self:Gallery, e, more, less):
-    "Query vectors, moved towards and away from marked images."
-    more_rows, less_rows = self._rows_of(more, 'more'), self._rows_of(less, 'less')
-    if both := set(more_rows) & set(less_rows):
+def _marks(self:Gallery, more, less):
+    "The rows of images marked as more, and of those marked as less."
+    marks = self._rows_of(more, 'more'), self._rows_of(less, 'less')
+    if both := set(marks[0]) & set(marks[1]):
         raise InputError(f"'{self.paths[min(both)]}' is marked as more and as less")
-    v = self.vectors
-    return rocchio(e, v[more_rows], v[less_rows]) if more_rows or less_rows else e
+    return marks
 
 # %% ../nbs/03_retrieve.ipynb #8e69b1ce
 @patch(as_prop=True)
@@ -592,13 +591,14 @@ def search(self:Gallery,
     if is_whole(k) and k > len(self): k = len(self)
     check_k(k, len(self))
     settings = check_rerank(rerank, rerank_settings)
+    marks = self._marks(more, less)
     e = embed(self.model, items, self.tta, **kwargs)
-    e = self._marked(e, more, less)
+    if any(marks): e = rocchio(e, self.vectors[marks[0]], self.vectors[marks[1]])
     if rerank == 'patches' and len(e):
         scores, at = self._by_patches(items, e, k, exact=exact, **settings, **kwargs)
     else: scores, at = self._find(e, k, rerank, settings=settings, exact=exact)
     hits = [[self.paths[j] for j in row] for row in at]
-    is_plain = not (rerank or len(more or ()) or len(less or ()))
+    is_plain = not (rerank or any(marks))
     threshold = self.info.get('threshold') if is_plain else None
     return Results(hits, scores, names, gallery=self.paths, threshold=threshold,
                    model=self.stamp)
