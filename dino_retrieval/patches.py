@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'MOST_KEPT', 'chamfer', 'half_whitening', 'check_kind', 'PatchStore', 'build_patches', 'pack_patches',
-           'read_patches', 'PatchesOnDemand', 'rerank_patches']
+           'read_patches', 'PatchesOnDemand', 'mixed_similarity']
 
-# %% ../nbs/05a_patches.ipynb #133ca6ac
+# %% ../nbs/05a_patches.ipynb #7eaf4eac
 import zlib
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from .embedding import patch_batches
 from .files import InputError, check_number
 from .model import Embedder
 
-# %% ../nbs/05a_patches.ipynb #721ae2d3
+# %% ../nbs/05a_patches.ipynb #0dde882d
 def chamfer(
     query:np.ndarray, # (p,d) patch tokens of unit length
     hits:np.ndarray,  # (c,r,d) those of the candidates
@@ -29,7 +29,7 @@ def chamfer(
     from_hits = cosines.max(2).mean(1)
     return (from_query + from_hits)/2
 
-# %% ../nbs/05a_patches.ipynb #462f65f9
+# %% ../nbs/05a_patches.ipynb #6c366b82
 def half_whitening(
     tokens:np.ndarray, # (n,d)
     floor:float=1e-6,  # directions with a smaller share of the largest variance go
@@ -50,7 +50,7 @@ def _half_whitened(tokens, mean, matrix):
     x = (tokens - mean) @ matrix
     return x/np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
-# %% ../nbs/05a_patches.ipynb #dcb958f4
+# %% ../nbs/05a_patches.ipynb #5c7a45e1
 KINDS = {'int8': np.int8, 'fp16': np.float16}
 
 def check_kind(
@@ -71,7 +71,7 @@ def _unpacked(tokens):
     x = tokens.astype(np.float32)
     return x/np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
-# %% ../nbs/05a_patches.ipynb #73c0dc48
+# %% ../nbs/05a_patches.ipynb #f0e02835
 class PatchStore:
     "Half-whitened patch tokens of a gallery, row by row, in few bytes."
     def __init__(self,
@@ -109,7 +109,7 @@ class PatchStore:
 def _damaged(file):
     return InputError(f"'{file}' is damaged: Gallery.keep_patches() writes it again")
 
-# %% ../nbs/05a_patches.ipynb #8d6cee1c
+# %% ../nbs/05a_patches.ipynb #a89b572e
 def _spread(items, n):
     "At most `n` items, evenly from all of them."
     return items[::-(-len(items)//n)]
@@ -139,7 +139,7 @@ def build_patches(
         packed.append(_packed(_half_whitened(tokens, mean, matrix), kind))
     return PatchStore(mean, matrix, np.concatenate(packed))
 
-# %% ../nbs/05a_patches.ipynb #63167acf
+# %% ../nbs/05a_patches.ipynb #1a9d3660
 def pack_patches(
     store:PatchStore,
 )->dict:              # with the bytes as raw
@@ -167,7 +167,7 @@ def read_patches(
     return PatchStore(mean.view(np.float32), matrix.view(np.float32).reshape(d, dim), tokens,
                       sums=sums.view(np.uint32), file=file)
 
-# %% ../nbs/05a_patches.ipynb #2e86d9ec
+# %% ../nbs/05a_patches.ipynb #a952364b
 MOST_KEPT = 5000      # pictures whose tokens are remembered on demand
 
 class PatchesOnDemand:
@@ -211,13 +211,12 @@ def _unreadable(e):
                       f'cannot be read ({e.reason}): bring it back, or build the gallery '
                       'with patches=True while it is there')
 
-# %% ../nbs/05a_patches.ipynb #01b279ba
-def rerank_patches(
+# %% ../nbs/05a_patches.ipynb #934466c6
+def mixed_similarity(
     query:np.ndarray,  # (p,dim) half-whitened tokens of the query
-    scores:np.ndarray, # (c,) cosines of its candidates, best first
-    hits:np.ndarray,   # (c,r,dim) tokens of the candidates
+    hits:np.ndarray,   # (c,r,dim) those of the candidates
+    scores:np.ndarray, # (c,) cosines of the candidates
     weight:float=.5,   # of Chamfer, 0 to 1; the cosine has the rest
-)->np.ndarray:         # (c,) order of the candidates, best first
-    "Re-rank candidates by cosine and patches; ties keep their order."
-    mixed = (1 - weight)*scores + weight*chamfer(query, hits)
-    return np.argsort(-mixed, kind='stable')
+)->np.ndarray:         # (c,)
+    "The mean of cosine and Chamfer similarity."
+    return (1 - weight)*scores + weight*chamfer(query, hits)

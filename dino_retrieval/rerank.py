@@ -109,10 +109,13 @@ def k_reciprocal(
     k1:int=20,       # neighbours that must be mutual
     k2:int=6,        # neighbours whose sets are averaged
     lam:float=.3,    # weight of the plain distance
+    similar:np.ndarray=None, # (c,) of query and candidates; None: their cosines
 )->np.ndarray:       # (c,) order of the candidates, best first
     "Re-rank by mutual neighbours (Zhong et al. 2017); ties keep their order."
     e = np.concatenate([q[None], hits])
-    d = np.maximum(2 - 2*e @ e.T, 0)
+    s = e @ e.T
+    if similar is not None: s[0, 1:] = s[1:, 0] = similar
+    d = np.maximum(2 - 2*s, 0)
     d = d/np.maximum(d.max(1, keepdims=True), 1e-12)   # all the same: 0
     weights = _soft_sets(d, k1, k2)
     both = np.minimum(weights[0], weights[1:]).sum(1)

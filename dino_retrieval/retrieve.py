@@ -26,7 +26,7 @@ from .files import (
 from .metrics import score_threshold
 from .model import Embedder
 from .patches import (
-    PatchesOnDemand, build_patches, check_kind, pack_patches, read_patches, rerank_patches)
+    PatchesOnDemand, build_patches, check_kind, mixed_similarity, pack_patches, read_patches)
 from .rerank import (
     augmented, expand_rows, k_reciprocal, rocchio, whiten, whitening)
 from .search import check_k, check_whole, is_whole, topk
@@ -414,6 +414,8 @@ def _have_patches(self:Gallery, kind, **kwargs):
 RERANK_SETTINGS = dict(aqe=dict(n=5), alpha=dict(n=5, alpha=3.), dba=dict(n=5, alpha=3.),
                        kreciprocal=dict(candidates=100, k1=20, k2=6, lam=.3),
                        whiten=dict(dim=None), patches=dict(candidates=100, weight=.5))
+RERANK_SETTINGS['patches+kreciprocal'] = (RERANK_SETTINGS['kreciprocal']
+                                          | RERANK_SETTINGS['patches'])
 RERANK = (*RERANK_SETTINGS,)
 _RANGES = dict(n=(1, 1000), alpha=(0, 100), candidates=(1, 10_000), k1=(1, 10_000),
               k2=(1, 10_000), lam=(0, 1), dim=(1, 100_000), weight=(0, 1))
@@ -474,7 +476,7 @@ def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
     if rerank == 'kreciprocal': return _by_mutual(e, v, k, **settings)
     return self.held.search(e, k, exact=exact)
 
-# %% ../nbs/03_retrieve.ipynb #a13eeaee
+# %% ../nbs/03_retrieve.ipynb #f2fef133
 @patch
 def _patches(self:Gallery, **kwargs):
     "Where the patch tokens of the gallery come from: kept beside it, or on demand."
@@ -484,18 +486,25 @@ def _patches(self:Gallery, **kwargs):
     return self._prepared('patches', settings,
                           lambda: PatchesOnDemand(self.model, self.paths, **settings))
 
+def _ordered(e, hits, similar, mutual):
+    "Order of candidates by similarity, or by k-reciprocal re-ranking with it."
+    if not mutual: return np.argsort(-similar, kind='stable')
+    return k_reciprocal(e, hits, similar=similar, **mutual)
+
 @patch
-def _by_patches(self:Gallery, items, e, k, candidates, weight, exact=False, **kwargs):
+def _by_patches(self:Gallery, items, e, k, settings, exact=False, **kwargs):
     "Scores and rows of the best of the candidates after comparing them by patches."
-    n = min(len(self), max(candidates, k))
+    mutual = {name: settings[name] for name in ('k1', 'k2', 'lam') if name in settings}
+    n = min(len(self), max(settings['candidates'], k))
     scores, at = self.held.search(e, n, exact=exact)
     source = self._patches(**kwargs)
     order = np.empty((len(e), k), np.int64)
     i = 0
     for tokens in patch_batches(self.model, items, **kwargs):
         for query in source.whitened(tokens):
-            hits = source.take(at[i])
-            order[i] = rerank_patches(query, scores[i], hits, weight=weight)[:k]
+            similar = mixed_similarity(query, source.take(at[i]), scores[i],
+                                       weight=settings['weight'])
+            order[i] = _ordered(e[i], self.vectors[at[i]], similar, mutual=mutual)[:k]
             i += 1
     return np.take_along_axis(scores, order, 1), np.take_along_axis(at, order, 1)
 
@@ -594,8 +603,8 @@ def search(self:Gallery,
     marks = self._marks(more, less)
     e = embed(self.model, items, self.tta, **kwargs)
     if any(marks): e = rocchio(e, self.vectors[marks[0]], self.vectors[marks[1]])
-    if rerank == 'patches' and len(e):
-        scores, at = self._by_patches(items, e, k, exact=exact, **settings, **kwargs)
+    if rerank in ('patches', 'patches+kreciprocal') and len(e):
+        scores, at = self._by_patches(items, e, k, settings, exact=exact, **kwargs)
     else: scores, at = self._find(e, k, rerank, settings=settings, exact=exact)
     hits = [[self.paths[j] for j in row] for row in at]
     is_plain = not (rerank or any(marks))
