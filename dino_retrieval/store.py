@@ -57,8 +57,8 @@ def _is_valid_patches(patches):
     if patches is None: return True
     shape = patches['shape']
     return (_is_name(patches['file']) and patches['kind'] in ('int8', 'fp16')
-            and _is_count(patches['crc32']) and isinstance(shape, list)
-            and len(shape) == 3 and _is_count(patches['width'], 10**5) and all(map(_is_count, shape)))
+            and _is_count(patches['crc32']) and _is_count(patches['width'], 10**5)
+            and isinstance(shape, list) and len(shape) == 3 and all(map(_is_count, shape)))
 
 def _has_valid_files(info):
     "Are the names of the files ours?"
