@@ -156,7 +156,8 @@ def patch_batches(
     "Patch tokens, batch by batch; raises `BadImage` for an image that cannot be read."
     size = _batch_size(model, batch_size)
     views = _read_ahead(items, model.view(), 2*size)
-    bar = progress_bar(total=len(items), desc='patches', unit='picture', progress=progress)
+    bar = progress_bar(total=len(items), desc='patches', unit='picture',
+                       progress=progress)
     with bar:
         for batch in chunked(views, size):
             whole, _, errors = _sorted_out(batch)

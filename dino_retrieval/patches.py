@@ -164,7 +164,8 @@ def read_patches(
     if zlib.crc32(head) != about['crc32']: raise _damaged(file)
     mean, matrix, sums = np.split(head, [4*d, 4*(d + d*dim)])
     tokens = np.memmap(file, kind, 'r', offset=size, shape=(rows, p, dim))
-    return PatchStore(mean.view(np.float32), matrix.view(np.float32).reshape(d, dim), tokens,
+    matrix = matrix.view(np.float32).reshape(d, dim)
+    return PatchStore(mean.view(np.float32), matrix, tokens,
                       sums=sums.view(np.uint32), file=file)
 
 # %% ../nbs/05a_patches.ipynb #a952364b
@@ -207,9 +208,9 @@ class PatchesOnDemand:
         except BadImage as e: raise _unreadable(e) from None
 
 def _unreadable(e):
-    return InputError(f"rerank='patches' needs the pictures of the gallery, and '{e.path}' "
-                      f'cannot be read ({e.reason}): bring it back, or build the gallery '
-                      'with patches=True while it is there')
+    return InputError("rerank='patches' needs the pictures of the gallery, and "
+                      f"'{e.path}' cannot be read ({e.reason}): bring it back, or build "
+                      'the gallery with patches=True while it is there')
 
 # %% ../nbs/05a_patches.ipynb #934466c6
 def mixed_similarity(

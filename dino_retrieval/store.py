@@ -58,7 +58,8 @@ def _is_valid_patches(patches):
     shape = patches['shape']
     return (_is_name(patches['file']) and patches['kind'] in ('int8', 'fp16')
             and _is_count(patches['crc32']) and _is_count(patches['width'], 10**5)
-            and isinstance(shape, list) and len(shape) == 3 and all(map(_is_count, shape)))
+            and isinstance(shape, list) and len(shape) == 3
+            and all(map(_is_count, shape)))
 
 def _has_valid_files(info):
     "Are the names of the files ours?"
@@ -255,8 +256,8 @@ def _write_state(folder, info, rows, take):
     _write_new(folder/pictures, [raw])
     retired = [*_files_of(info), f'log-{info["next"]}.bin']
     return _succeed(folder, info, retired, generation=info['generation'] + 1,
-                    count=len(rows), vectors=vectors, pictures=pictures, index=None, patches=None,
-                    pictures_sha256=hashlib.sha256(raw).hexdigest())
+                    count=len(rows), vectors=vectors, pictures=pictures, index=None,
+                    patches=None, pictures_sha256=hashlib.sha256(raw).hexdigest())
 
 # %% ../nbs/03b_store.ipynb #542c03fc
 MODEL_BYTES = 16_000_000_000          # of one file of a model, at the most
