@@ -25,8 +25,9 @@ from .files import (
     stamp_of, to_json, write_text)
 from .metrics import score_threshold
 from .model import Embedder
-from .patches import (
-    PatchesOnDemand, build_patches, check_kind, mixed_similarity, pack_patches, read_patches)
+from dino_retrieval.patches import (
+    PatchesOnDemand, build_patches, check_kind, mixed_similarity, pack_patches,
+    read_patches)
 from .rerank import (
     augmented, expand_rows, k_reciprocal, rocchio, whiten, whitening)
 from .search import check_k, check_whole, is_whole, topk
@@ -408,7 +409,8 @@ def keep_patches(self:Gallery,
 def _have_patches(self:Gallery, kind, **kwargs):
     "Compute the patch tokens, unless they are there or there is nothing to compute."
     held = self.held.open_patches()
-    if len(self) and (held is None or held.kind != kind): self.keep_patches(kind, **kwargs)
+    is_there = held is not None and held.kind == kind
+    if len(self) and not is_there: self.keep_patches(kind, **kwargs)
 
 # %% ../nbs/03_retrieve.ipynb #8fb544c6
 RERANK_SETTINGS = dict(aqe=dict(n=5), alpha=dict(n=5, alpha=3.), dba=dict(n=5, alpha=3.),
@@ -518,7 +520,8 @@ def crop_box(
         if isinstance(box, (str, bytes)): raise TypeError
         left, top, right, bottom = map(float, box)
     except (TypeError, ValueError):
-        raise InputError(f'box={box}: give (left, top, right, bottom) in pixels') from None
+        raise InputError(f'box={box}: give (left, top, right, bottom) '
+                         'in pixels') from None
     width, height = image.size
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise InputError(f'box={box}: it must lie inside the picture, which is {width} '
