@@ -153,7 +153,7 @@ def _is_clearly_better(ap, other):
 # %% ../nbs/02d_tune.ipynb #61bc0729
 class Fold:
     "Images to train on, and others, half of which choose and half of which judge."
-    def __init__(self, model, train, valid, base, unseen):
+    def __init__(self, model, train, valid, *, base, unseen):
         self.train = train
         self.labels = valid.s.labels
         self.chooses = halves(self.labels, unseen, base.seed)
@@ -178,7 +178,8 @@ class Search:
         self.plan = plan
         self.workers = workers
         self.unseen = _is_unseen(parts[0][0].s, parts[0][1].s)
-        self.folds = [Fold(model, *part, base, self.unseen) for part in parts]
+        self.folds = [Fold(model, train, valid, base=base, unseen=self.unseen)
+                      for train, valid in parts]
         self.scorer = self.folds[0].scorer
         self.frozen = self.scorer.weights()
         self.choosers = True if len(parts) == 1 else None    # half of the images, or all
@@ -507,7 +508,7 @@ def number_of_folds(
     train:ImageSet, # labelled images
     valid:ImageSet, # labelled images
 )->int:             # 1: the parts as they are
-    "How many folds of classes a search has: several where new classes meet few old ones."
+    "How many folds of classes a search has: several where few new classes validate."
     n_valid = len(np.unique(valid.labels))
     if n_valid >= 2*FEW_CLASSES or not _is_unseen(train, valid): return 1
     n = n_valid + len(np.unique(train.labels))
