@@ -106,7 +106,8 @@ def gain(
     frozen:np.ndarray,  # (q,) of the frozen one, same images
     classes:np.ndarray, # (q,) of the images; None: the interval is over images
     seed:int=0,         # of the bootstrap
-)->tuple:               # mean of the paired difference; ends of its 95 % interval
+    ci:float=.95,       # mass of the interval
+)->tuple:               # mean of the paired difference; ends of its interval
     "How much better a model is than the frozen one, and how sure that is."
     difference = np.asarray(ap - frozen)[:, None]
     units = 0 if classes is None else len(np.unique(classes))
@@ -115,7 +116,7 @@ def gain(
         units = len(difference)
         clusters = None
     draws = bootstrap(difference, seed, clusters=clusters)
-    low, high = interval(difference, draws, units, least=-1)
+    low, high = interval(difference, draws, units, ci=ci, least=-1)
     return difference.mean().item(), low[0].item(), high[0].item()
 
 def is_significant_gain(

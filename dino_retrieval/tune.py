@@ -435,12 +435,14 @@ class Judgement:
     "What the judging half says about a choice."
     frozen:float  # mAP@10 of the frozen model
     tuned:float   # mAP@10 of the choice
-    low:float     # of the 95 % interval of the paired difference
+    low:float     # of the interval of the paired difference
     high:float
+    ci:float=.95  # mass of the interval
 
     def __str__(self):
         return (f'mAP@10 {self.tuned:.4f}, frozen {self.frozen:.4f}, gain '
-                f'{self.tuned - self.frozen:+.4f} [{self.low:+.4f}, {self.high:+.4f}]')
+                f'{self.tuned - self.frozen:+.4f} [{self.low:+.4f}, {self.high:+.4f}], '
+                f'{self.ci:.0%}')
 
 @patch
 def judge(self:Search,
@@ -452,9 +454,9 @@ def judge(self:Search,
     tuned = self.ap(choice.weights, half=False)
     return _judgement(frozen, tuned, self.classes(half=False))
 
-def _judgement(frozen, tuned, classes):
-    _, low, high = gain(tuned, frozen, classes)
-    return Judgement(frozen.mean().item(), tuned.mean().item(), low, high)
+def _judgement(frozen, tuned, classes, ci=.95):
+    _, low, high = gain(tuned, frozen, classes, ci=ci)
+    return Judgement(frozen.mean().item(), tuned.mean().item(), low, high, ci)
 
 @patch
 def classes(self:Search,
@@ -545,8 +547,9 @@ def _judge_each_half_by_the_other(self:Search):
         frozen.append(self.ap(self.stand_still(), half))
         tuned.append(self.ap(other.weights, half))
     classes = np.concatenate([self.classes(half) for half in (True, False)])
-    if len(np.unique(classes)) < 2*FEW_CLASSES: classes = None
-    return _judgement(np.concatenate(frozen), np.concatenate(tuned), classes)
+    frozen, tuned = np.concatenate(frozen), np.concatenate(tuned)
+    if len(np.unique(classes)) >= 2*FEW_CLASSES: return _judgement(frozen, tuned, classes)
+    return _judgement(frozen, tuned, classes=None, ci=.99)
 
 # %% ../nbs/02d_tune.ipynb #e53b157f
 @patch
