@@ -221,14 +221,20 @@ class InMemory:
         self.index = None
         self.patches = None
 
-    def amend(self, **entries): self.info.update(entries)
+# %% ../nbs/03_retrieve.ipynb #200ac26b
+@patch
+def amend(self:InMemory, **entries): self.info.update(entries)
 
-    def keep_index(self, index, about):
-        self.info['index'] = about
-        self.index = index
+@patch
+def keep_index(self:InMemory, index, about):
+    self.info['index'] = about
+    self.index = index
 
-    def keep_patches(self, patches): self.patches = patches
-    def open_patches(self): return self.patches
+@patch
+def keep_patches(self:InMemory, patches): self.patches = patches
+
+@patch
+def open_patches(self:InMemory): return self.patches
 
 # %% ../nbs/03_retrieve.ipynb #ed45dd6a
 def _pictures(images):

@@ -778,6 +778,15 @@ def _check_tune(train, valid, base, cache):
     labels = valid.labels if n == 1 else together(train, valid).labels
     for held in folds_of(labels, n, base.seed): halves(labels[held], unseen, base.seed)
 
+# %% ../nbs/02d_tune.ipynb #1ae42cd5
+def _new_search(model, parts, all_images, *, base, budget, workers):
+    "A search on the parts as they are, or on folds of the classes of both."
+    pairs = [(parts.train, parts.valid)]
+    unseen = _is_unseen(parts.train.s, parts.valid.s)
+    folds = number_of_folds(parts.train.s, parts.valid.s)
+    if folds > 1: pairs = class_folds(all_images(), folds, base.seed)
+    return Search(model, pairs, base, rungs(budget, unseen, folds), workers=workers)
+
 # %% ../nbs/02d_tune.ipynb #d0c7cd4a
 CROPS = 4                                     # of each training image in the cache
 
@@ -825,11 +834,3 @@ def tune(
         if saved: search.load_state_dict(saved)
         keeper = _Keeper(search, config, folder, save_every=save_every, progress=progress)
         return keeper.run(parts.bad, saved, all_images)
-
-def _new_search(model, parts, all_images, *, base, budget, workers):
-    "A search on the parts as they are, or on folds of the classes of both."
-    pairs = [(parts.train, parts.valid)]
-    unseen = _is_unseen(parts.train.s, parts.valid.s)
-    folds = number_of_folds(parts.train.s, parts.valid.s)
-    if folds > 1: pairs = class_folds(all_images(), folds, base.seed)
-    return Search(model, pairs, base, rungs(budget, unseen, folds), workers=workers)
