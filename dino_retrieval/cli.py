@@ -501,7 +501,7 @@ def dino_train(
     interpolate:bool=False,               # try weights between frozen and tuned ones
     unseen:bool=False,                    # validate on classes that do not train
     tune:bool=False,                      # search loss, rate and epochs; keeps a cache
-    budget:int=None,                      # of that search, in epochs (default: 66)
+    budget:int=None,                      # of that search, in epochs (default: 62)
 ):
     "Fine-tune a backbone on labelled images."
     _check_model(backbone)
