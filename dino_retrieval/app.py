@@ -12,7 +12,7 @@ __all__ = ['THUMBNAIL', 'LARGE', 'MOST_BYTES', 'MOST_PIXELS', 'SIDE', 'TAKES_MAR
            'answer', 'picture_answer', 'search_answer', 'refusal', 'Guard', 'Page', 'free_port', 'is_local', 'serving',
            'open_shown']
 
-# %% ../nbs/09_app.ipynb #8d708198
+# %% ../nbs/09_app.ipynb #ec9099e3
 import base64, inspect, io, os, socket, tempfile, threading, time, warnings, webbrowser
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ from .retrieve import RERANK, Gallery
 from .search import topk
 from .store import STATE
 
-# %% ../nbs/09_app.ipynb #aa021ced
+# %% ../nbs/09_app.ipynb #ca440635
 THUMBNAIL, LARGE = 200, 720       # pixels of the longer side
 
 def root_of(
@@ -58,7 +58,7 @@ def leads_astray(
     if Path(root) in steps: steps = steps[:steps.index(Path(root))]
     return any(step.is_symlink() for step in steps)
 
-# %% ../nbs/09_app.ipynb #21915fad
+# %% ../nbs/09_app.ipynb #ba02c6f7
 def jpeg(
     im:Image.Image,      # RGB
     size:int=THUMBNAIL,  # of its longer side at the most, pixels
@@ -78,7 +78,7 @@ def data_uri(
     "The file inside an address."
     return f'data:{kind};base64,{base64.b64encode(raw).decode()}'
 
-# %% ../nbs/09_app.ipynb #7065718f
+# %% ../nbs/09_app.ipynb #cbc9b3be
 class Shown:
     "What a page may show of a gallery: names, groups and small pictures, by row."
     def __init__(self,
@@ -122,7 +122,7 @@ class Shown:
 
     def _small(self, row, size): return jpeg(self.picture(row, size), size)
 
-# %% ../nbs/09_app.ipynb #919c1f6c
+# %% ../nbs/09_app.ipynb #9e4e61c1
 MOST_BYTES = 40_000_000        # of an upload
 MOST_PIXELS = 50_000_000       # of an upload, decoded
 SIDE = 1024                    # half of the longest side that is kept, pixels
@@ -158,7 +158,7 @@ def read_upload(
     except BadImage as e: raise BadImage(name, e.reason) from None
     finally: path.unlink(missing_ok=True)
 
-# %% ../nbs/09_app.ipynb #add1dd4c
+# %% ../nbs/09_app.ipynb #21ad533a
 @dataclass(frozen=True)
 class Query:
     "What is looked for: an upload or a gallery's picture, a box, right and wrong hits."
@@ -188,7 +188,7 @@ def check_box(
         raise InputError('the box is too small: draw a larger one')
     return box
 
-# %% ../nbs/09_app.ipynb #cb62e2d5
+# %% ../nbs/09_app.ipynb #772aa57f
 def marked(
     query:Query,
     row:int,    # of a hit
@@ -202,7 +202,7 @@ def marked(
     if not was_set and which == 'less': less += (row,)
     return replace(query, more=more, less=less)
 
-# %% ../nbs/09_app.ipynb #7132f848
+# %% ../nbs/09_app.ipynb #766b4700
 def cropped(
     im:Image.Image,
     box:tuple,      # of check_box
@@ -226,7 +226,7 @@ def moved(
     if len(less): e -= away*np.mean(less, axis=0)
     return e/np.linalg.norm(e, axis=1, keepdims=True)
 
-# %% ../nbs/09_app.ipynb #d2ccb661
+# %% ../nbs/09_app.ipynb #98748175
 TAKES_MARKS = 'more' in inspect.signature(Gallery.search).parameters
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _ranked(shown, query, k, rerank):
     scores, rows = topk(e, v, min(k, len(v)))
     return rows[0].tolist(), scores[0], None
 
-# %% ../nbs/09_app.ipynb #b0741c74
+# %% ../nbs/09_app.ipynb #77aa73b6
 MOST_HITS = 100
 
 def find(
@@ -288,7 +288,7 @@ def find(
         hits.append(Hit(row, float(score), is_match))
     return hits[:int(k)]
 
-# %% ../nbs/09_app.ipynb #77dd41b1
+# %% ../nbs/09_app.ipynb #679b9a9f
 def as_rows(
     shown:Shown,
     hits:list,  # of Hit
@@ -326,7 +326,7 @@ def hits_as_csv(
         write_table(file, [head, *rows])
         return file.read_text(encoding='utf-8')
 
-# %% ../nbs/09_app.ipynb #a28d767d
+# %% ../nbs/09_app.ipynb #7627e0c9
 def _button(do, text, title, is_on=None, more=''):
     "A button that the script of the grid listens to."
     pressed = '' if is_on is None else f' aria-pressed="{str(is_on).lower()}"'
@@ -352,7 +352,7 @@ def _caption(shown, row):
     return (f'<span class="name" title="{escaped(shown.names[row])}">{name}</span>'
             f'<small title="{group}">{group}&nbsp;</small>')
 
-# %% ../nbs/09_app.ipynb #f9f51962
+# %% ../nbs/09_app.ipynb #96527e69
 def _hit(shown, query, hit):
     "A hit as HTML."
     row = hit.row
@@ -382,7 +382,7 @@ def verdict(
     if good: return f'{n}, of which {good} at the threshold or above.'
     return f'Nothing like it here: the best of {n} is below the threshold.'
 
-# %% ../nbs/09_app.ipynb #b5ae28e5
+# %% ../nbs/09_app.ipynb #c0f62294
 def _download(text, kind, name):
     return f'<a download="{name}" href="{data_uri(text.encode(), kind)}">{name}</a>'
 
@@ -403,7 +403,7 @@ def hits_html(
     return (f'{asked}{line}<div class="grid">{figures}</div>'
             f'<p class="saves">{saves}</p></div>')
 
-# %% ../nbs/09_app.ipynb #91be5bf4
+# %% ../nbs/09_app.ipynb #39f0d42d
 def _frame(box):
     "The box as HTML, over the picture."
     if box is None: return ''
@@ -436,7 +436,7 @@ def query_html(
             f'{_frame(query.box)}</div><p class="hint"><b>{escaped(query.name)}</b>'
             f'{whole}<small>{hint}</small></p>{line}{ask}</div>')
 
-# %% ../nbs/09_app.ipynb #56feef2f
+# %% ../nbs/09_app.ipynb #bfaa29da
 PER_PAGE = 48
 
 def rows_like(
@@ -478,7 +478,7 @@ def _browsed(shown, row):
 def _turn(text, page):
     return _button('page', text, f'page {page + 1}', more=f' data-page="{page}"')
 
-# %% ../nbs/09_app.ipynb #7423d6f9
+# %% ../nbs/09_app.ipynb #c1979398
 def can_explain()->bool:
     "Is the module that explains a score installed?"
     return find_spec('dino_retrieval.explain') is not None
@@ -523,7 +523,7 @@ def look_html(
         body = f'<div class="pair">{pair}</div>'
     return f'<div class="looked">{head}{body}</div>'
 
-# %% ../nbs/09_app.ipynb #92efbd61
+# %% ../nbs/09_app.ipynb #57c185b5
 def about_html(
     shown:Shown,
     address:str='http://127.0.0.1:7860', # of the page
@@ -550,7 +550,7 @@ def about_html(
             '<p>The same search without a page, as JSON:</p>'
             f'<pre>{escaped(line)}</pre></div>')
 
-# %% ../nbs/09_app.ipynb #fc14a06f
+# %% ../nbs/09_app.ipynb #aa38df6f
 COLOURS = """
 :root{--ink:#222;--soft:#666;--edge:#bbb;--line:#ddd;--good:#2ca02c;--bad:#d62728}
 .dark{--ink:#ddd;--soft:#aaa;--edge:#666;--line:#444}
@@ -585,7 +585,7 @@ button:focus-visible,.stage:focus-visible,.ask:focus-within{outline:3px solid #4
 @media (pointer:coarse){button[data-do]:not(.look){min-width:2.4rem;height:2.4rem}}
 """
 
-# %% ../nbs/09_app.ipynb #5a01945b
+# %% ../nbs/09_app.ipynb #4a33d5b7
 PANEL = """
 .query .stage{position:relative;width:fit-content;max-width:100%;margin:0 auto;
  cursor:crosshair;touch-action:none;user-select:none;overflow:hidden}
@@ -626,7 +626,7 @@ footer{display:none!important}
 """
 STYLE = COLOURS + GRID + BUTTONS + PANEL
 
-# %% ../nbs/09_app.ipynb #91360baa
+# %% ../nbs/09_app.ipynb #ce1413a9
 UPLOADS = """
 const send = async file => {
   if (!file) return
@@ -658,7 +658,7 @@ document.addEventListener('drop', e => {
 })
 """.replace('MOST_BYTES', str(MOST_BYTES))
 
-# %% ../nbs/09_app.ipynb #783c0bb0
+# %% ../nbs/09_app.ipynb #6def8e22
 BOXES = """
 let from = null
 const place = e => {
@@ -697,7 +697,7 @@ element.addEventListener('click', e => {
 })
 """
 
-# %% ../nbs/09_app.ipynb #505aff27
+# %% ../nbs/09_app.ipynb #4a9760fe
 KEYS = """
 element.addEventListener('keydown', e => {
   const steps = {ArrowLeft: [-1, 0], ArrowRight: [1, 0],
@@ -724,7 +724,7 @@ element.addEventListener('keydown', e => {
 """
 QUERY_SCRIPT = UPLOADS + BOXES + KEYS
 
-# %% ../nbs/09_app.ipynb #1982be0e
+# %% ../nbs/09_app.ipynb #1b34de70
 GRID_SCRIPT = """
 element.addEventListener('click', e => {
   const button = e.target.closest('[data-do]'), figure = e.target.closest('[data-row]')
@@ -750,7 +750,7 @@ watch('value', () => {
 })
 """
 
-# %% ../nbs/09_app.ipynb #778f909e
+# %% ../nbs/09_app.ipynb #a92096d3
 def took(
     shown:Shown,
     told:dict,         # of the script: name, size, and path or failed
@@ -778,7 +778,7 @@ def from_gallery(
     short = printable(name)[:100]
     return Query(line=f"'{short}' is no picture of this gallery: choose it once more")
 
-# %% ../nbs/09_app.ipynb #ebd253ad
+# %% ../nbs/09_app.ipynb #dce46088
 def picked(
     shown:Shown,
     query:Query,
@@ -808,7 +808,7 @@ def answer(
     except InputError as e: query = replace(query, line=str(e))
     return query, query_html(shown, query), hits_html(shown, query, hits, rerank)
 
-# %% ../nbs/09_app.ipynb #98328dfb
+# %% ../nbs/09_app.ipynb #51b72537
 def picture_answer(
     shown:Shown,
     row:str,         # digits
@@ -844,7 +844,7 @@ def search_answer(
         return 200, hits_as_json(shown, query, hits, rerank).encode(), kind
     except InputError as e: return 400, to_json(dict(error=str(e))).encode(), kind
 
-# %% ../nbs/09_app.ipynb #ec20b0dc
+# %% ../nbs/09_app.ipynb #cc36ea79
 HERE = ('127.0.0.1', 'localhost', '[::1]')        # what this machine calls itself
 OPENED = ('/', '/config', '/theme.css', '/favicon.ico', '/search')
 OPENED_BELOW = ('/assets/', '/static/', '/picture/', '/gradio_api/upload',
@@ -877,7 +877,7 @@ def refusal(
         return 411, 'how long is it?'
     if int(length[:15]) > most: return 413, f'more than {most:,} bytes'
 
-# %% ../nbs/09_app.ipynb #e7c20169
+# %% ../nbs/09_app.ipynb #b9d6d17f
 class Guard:
     "Around a web application: refuses requests, and adds headers to its answers."
     def __init__(self,
@@ -906,7 +906,7 @@ async def _refuse(send, status, reason):
                     headers=[(b'content-type', b'text/plain'), *HEADERS]))
     await send(dict(type='http.response.body', body=f'{reason}\n'.encode()))
 
-# %% ../nbs/09_app.ipynb #a03c7f62
+# %% ../nbs/09_app.ipynb #0c1f38e6
 def _import_gradio():
     "Gradio, told to send nothing anywhere; raises `InputError` where it is missing."
     os.environ.update(GRADIO_ANALYTICS_ENABLED='False', GRADIO_MCP_SERVER='False')
@@ -927,7 +927,7 @@ def _heard(event):
     told = getattr(event, '_data', None)
     return told if isinstance(told, dict) else {}
 
-# %% ../nbs/09_app.ipynb #140ad96a
+# %% ../nbs/09_app.ipynb #2221b167
 class Page:
     "The Gradio page of a gallery: `blocks`, and the parts of which it is made."
     def __init__(self,
@@ -977,7 +977,7 @@ class Page:
         self.browse_view = gr.HTML(browse_html(self.shown, rows_like(self.shown)),
                                    js_on_load=GRID_SCRIPT, elem_id='browse')
 
-# %% ../nbs/09_app.ipynb #8f2d8b97
+# %% ../nbs/09_app.ipynb #8cc78ce0
 def _add_search(page):
     "Connect the search tab."
     gr = page.gr
@@ -1010,7 +1010,7 @@ def _with_box(query, box):
     try: return replace(query, box=check_box(box), looked_at=None, line='')
     except InputError as e: return replace(query, line=str(e))
 
-# %% ../nbs/09_app.ipynb #60eda281
+# %% ../nbs/09_app.ipynb #bd71ce56
 def _add_browsing(page):
     "Connect the browse tab, and the address."
     gr = page.gr
@@ -1039,7 +1039,7 @@ def _add_browsing(page):
                           [*views, page.browse_view, page.tabs], **quiet)
     page.blocks.load(start, [page.query, *how], views, **quiet)
 
-# %% ../nbs/09_app.ipynb #9f4300dd
+# %% ../nbs/09_app.ipynb #eb5f5665
 def _routes(shown):
     "The addresses that are ours, for Starlette."
     from starlette.concurrency import run_in_threadpool
@@ -1057,7 +1057,7 @@ def _routes(shown):
         return response(*await run_in_threadpool(search_answer, shown, raw, asked))
     return [Route('/picture/{row}', picture), Route('/search', search, methods=['POST'])]
 
-# %% ../nbs/09_app.ipynb #a1223cd2
+# %% ../nbs/09_app.ipynb #9a1536da
 PORTS = range(7860, 7900)
 
 def free_port(
@@ -1081,7 +1081,7 @@ def free_port(
     raise InputError(f'--port: {wanted} of {host} cannot be had, since it is in use or '
                      'not of this machine: choose another')
 
-# %% ../nbs/09_app.ipynb #30bafbfd
+# %% ../nbs/09_app.ipynb #4b788660
 def is_local(
     host:str,
 )->bool:
@@ -1113,7 +1113,7 @@ def _start(app, host, port):
         time.sleep(.05)
     return server, thread
 
-# %% ../nbs/09_app.ipynb #d8768afd
+# %% ../nbs/09_app.ipynb #5bb43928
 @contextmanager
 def serving(
     shown:Shown,
@@ -1137,7 +1137,7 @@ def serving(
             server.should_exit = True
             thread.join(10)
 
-# %% ../nbs/09_app.ipynb #6e2d3eeb
+# %% ../nbs/09_app.ipynb #8142d48f
 CACHED = CACHE/'galleries'
 
 def _indexed(source, images, model):
@@ -1145,7 +1145,7 @@ def _indexed(source, images, model):
     key = f'{os.path.abspath(source)}\n{model.fingerprint}'
     place = CACHED/sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]
     try: return Gallery.build(model, images, place, drop=True)
-    except OSError as e:
+    except (OSError, InputError) as e:
         warnings.warn(f"the gallery cannot be kept in '{place}' ({e}): it is lost when "
                       'the page is closed', stacklevel=2)
         return Gallery.build(model, images)
