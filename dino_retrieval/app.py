@@ -464,7 +464,8 @@ def browse_html(
     figures = ''.join(_browsed(shown, row) for row in shown_rows)
     turn = ''
     if page: turn += _turn('back', page - 1)
-    turn += f'<span>page {page + 1} of {last + 1:,}; {counted(len(rows), "picture")}</span>'
+    n = counted(len(rows), 'picture')
+    turn += f'<span>page {page + 1} of {last + 1:,}; {n}</span>'
     if page < last: turn += _turn('on', page + 1)
     return (f'<div class="hits"><p class="turn">{turn}</p>'
             f'<div class="grid">{figures}</div></div>')
@@ -852,7 +853,8 @@ OPENED_BELOW = ('/assets/', '/static/', '/picture/', '/gradio_api/upload',
                 '/gradio_api/startup-events', '/gradio_api/app_id')
 POLICY = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
           "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-          "font-src 'self' data:; frame-ancestors 'none'; form-action 'self'; base-uri 'self'")
+          "font-src 'self' data:; frame-ancestors 'none'; form-action 'self'; "
+          "base-uri 'self'")
 HEADERS = [(b'content-security-policy', POLICY.encode()),
            (b'referrer-policy', b'no-referrer'),
            (b'x-content-type-options', b'nosniff')]

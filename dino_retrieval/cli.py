@@ -771,8 +771,8 @@ def dino_app(
     from dino_retrieval.app import free_port, is_local, open_shown, serving
     free_port(host, port)
     if not is_local(host):
-        warnings.warn(f'--host={host}: whoever reaches this machine can search and see the '
-                      'pictures of the gallery; there is no password', stacklevel=2)
+        warnings.warn(f'--host={host}: whoever reaches this machine can search and see '
+                      'the pictures of the gallery; there is no password', stacklevel=2)
     load = partial(_load, model, trainable_layers=()) if model else None
     shown = open_shown(gallery, load)
     shown.gallery.model = _to_device(shown.gallery.model)
