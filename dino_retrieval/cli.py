@@ -148,7 +148,8 @@ CHOICES = dict(
     mining=('random', 'semihard', 'hard', 'all'), schedule=('constant', 'cosine'),
     loss=('triplet', 'softmax'),
     precision=('auto', 'fp32', 'bf16', 'fp16'), ap=('min', 'hits', 'total'),
-    rerank=('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten'),
+    rerank=('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten', 'patches',
+            'patches+kreciprocal'),
     tta=('hflip', 'multiscale', 'crops', 'none'))
 
 # %% ../nbs/10_cli.ipynb #a04e3e5b
@@ -712,7 +713,7 @@ def dino_search(
     gallery:str,    # folder that dino_index wrote
     *images:str,    # images, or folders of them
     k:int=10,       # hits for each
-    rerank:str=None,# aqe, alpha, dba, kreciprocal or whiten (default: plain cosine)
+    rerank:str=None,# aqe, alpha, dba, whiten, kreciprocal, patches, patches+kreciprocal
     json:str=None,  # results file to write; -: to stdout
     show:str=None,  # image to write: 20 queries at most, with 20 hits
 ):

@@ -40,7 +40,7 @@ def _is_count(x, most=10**12): return type(x) is int and 0 <= x <= most
 def _is_token(x): return isinstance(x, str) and bool(re.fullmatch('[0-9a-f]{8}', x))
 
 def _is_name(x):
-    kinds = '(vectors|pictures|index|log)-[0-9a-f]{8}[.](bin|csv|faiss)'
+    kinds = '(vectors|pictures|index|patches|log)-[0-9a-f]{8}[.](bin|csv|faiss)'
     return isinstance(x, str) and bool(re.fullmatch(kinds, x))
 
 # %% ../nbs/03b_store.ipynb #7b60c3a5
@@ -51,6 +51,15 @@ def _is_valid_index(index):
         if key in index and not (_is_count(index[key], 10**6) and index[key] > 0):
             return False
     return _is_name(index['file']) and isinstance(index['sha256'], str)
+
+def _is_valid_patches(patches):
+    "Is the entry of kept patch tokens what we would have written, or is there none?"
+    if patches is None: return True
+    shape = patches['shape']
+    return (_is_name(patches['file']) and patches['kind'] in ('int8', 'fp16')
+            and _is_count(patches['crc32']) and _is_count(patches['width'], 10**5)
+            and isinstance(shape, list) and len(shape) == 3
+            and all(map(_is_count, shape)))
 
 def _has_valid_files(info):
     "Are the names of the files ours?"
@@ -74,7 +83,8 @@ def _is_valid_info(info):
     return (info['format'] == FORMAT and _has_valid_provenance(info)
             and _is_count(info['generation']) and _is_count(info['count'])
             and _is_token(info['next']) and isinstance(info['model'], dict)
-            and _has_valid_files(info) and _is_valid_index(info['index']))
+            and _has_valid_files(info) and _is_valid_index(info['index'])
+            and _is_valid_patches(info.get('patches')))
 
 # %% ../nbs/03b_store.ipynb #7db0d27a
 def read_info(
@@ -212,7 +222,8 @@ def _remove(folder, names):
 def _clean(folder, info):
     "Remove what an interrupted update left, but its log."
     coming = [f'vectors-{info["next"]}.bin', f'pictures-{info["next"]}.csv',
-              f'index-{info["next"]}.faiss', f'gallery-{info["next"]}.json']
+              f'index-{info["next"]}.faiss', f'patches-{info["next"]}.bin',
+              f'gallery-{info["next"]}.json']
     _remove(folder, [*info['retired'], *coming])
     left = inside(folder, f'model-{info["next"]}')
     if left.is_dir(): shutil.rmtree(left)
@@ -226,11 +237,14 @@ def _succeed(folder, info, retired, **changes):
     _remove(folder, after['retired'])
     return after
 
-def _index_of(info): return [info['index']['file']] if info['index'] else []
+def _extra(info, key):
+    "The file of an index or of patch tokens, if there is one."
+    return [info[key]['file']] if info.get(key) else []
 
 def _files_of(info):
     if not info['generation']: return []
-    return [info['vectors'], info['pictures'], *_index_of(info)]
+    more = _extra(info, 'index') + _extra(info, 'patches')
+    return [info['vectors'], info['pictures'], *more]
 
 def _write_state(folder, info, rows, take):
     "The next complete state, of `rows` and the vectors that `take(slice)` gives."
@@ -243,7 +257,7 @@ def _write_state(folder, info, rows, take):
     retired = [*_files_of(info), f'log-{info["next"]}.bin']
     return _succeed(folder, info, retired, generation=info['generation'] + 1,
                     count=len(rows), vectors=vectors, pictures=pictures, index=None,
-                    pictures_sha256=hashlib.sha256(raw).hexdigest())
+                    patches=None, pictures_sha256=hashlib.sha256(raw).hexdigest())
 
 # %% ../nbs/03b_store.ipynb #542c03fc
 MODEL_BYTES = 16_000_000_000          # of one file of a model, at the most
@@ -471,6 +485,7 @@ def amend_info(
     folder,          # of a gallery
     info:dict,       # as it was read
     index:dict=None, # of an approximate index, with its bytes as raw
+    patches:dict=None, # of patch tokens, with their bytes as raw
     **changes,       # entries to set
 )->dict:             # the new info
     "Set entries of `gallery.json`; raises `InputError` if the gallery has changed."
@@ -482,9 +497,15 @@ def amend_info(
             raise InputError(f"the gallery '{folder}' has changed: load it again")
         if index:
             raw = index.pop('raw')
-            retired = _index_of(now)
+            retired += _extra(now, 'index')
             index |= dict(file=f'index-{now["next"]}.faiss',
                           sha256=hashlib.sha256(raw).hexdigest())
             _write_new(folder/index['file'], [raw])
             changes['index'] = index
+        if patches:
+            raw = patches.pop('raw')
+            retired += _extra(now, 'patches')
+            patches['file'] = f'patches-{now["next"]}.bin'
+            _write_new(folder/patches['file'], [raw])
+            changes['patches'] = patches
         return _succeed(folder, now, retired, **changes)
