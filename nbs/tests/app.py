@@ -146,8 +146,8 @@ def mark_and_look(v):
     assert v.page.locator('#hits .more').count() == 1
     row = v.rows()[2]
     v.press(2, 'look')
-    v.page.locator('#look .looked').wait_for()
-    assert v.page.locator('#look img').count() in (1, 2)
+    v.page.locator('#look .wide').wait_for()
+    assert v.page.get_by_text('of what raises it').count() == 2
     assert v.page.locator('#hits .looked-at').get_attribute('data-row') == row
     v.shot('look', full=True)
     v.changes(lambda: v.page.get_by_label('hits').first.fill('20'))
@@ -179,9 +179,20 @@ def browse_and_share(v, images):
     v.page.get_by_text('curl').wait_for()
     v.shot('about')
 
+def start_from_the_gallery(v):
+    assert v.page.locator('#hits figure').count() == 12
+    v.press(4, 'start')
+    v.page.locator('.stage').wait_for()
+    assert len(v.scores()) == 12
+    v.press(0, 'look')
+    v.page.locator('#look .wide').wait_for()
+
 def wrong_uploads(v, raw):
+    kept = v.page.locator('.hint b').inner_text()
     v.upload('broken.png', raw[:300])
     assert 'broken.png' in v.fault() and '\n' not in v.fault()
+    assert v.page.locator('.hint b').inner_text() == kept and len(v.scores()) == 12
+    v.page.locator('#look .looked').wait_for(state='detached')
     v.shot('broken')
     v.upload('sixty.png', picture((10_000, 6_000), 'PNG'))
     v.page.get_by_text('too large to decode').wait_for()
@@ -268,6 +279,7 @@ def visit(address, folder, images, chromium):
         downloads(v)
         browse_and_share(v, images)
         v.open()
+        start_from_the_gallery(v)
         wrong_uploads(v, raw)
         v.close()
         on_a_phone(browser, address, raw)
