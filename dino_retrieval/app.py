@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['THUMBNAIL', 'LARGE', 'ENLARGED', 'MOST_BYTES', 'MOST_PIXELS', 'SIDE', 'MOST_HITS', 'PER_PAGE', 'COLOURS', 'GRID',
-           'BUTTONS', 'PANEL', 'STYLE', 'UPLOADS', 'BOXES', 'KEYS', 'QUERY_SCRIPT', 'GRID_SCRIPT', 'ADDRESS_SCRIPT',
-           'LOOK_SCRIPT', 'HERE', 'OPENED', 'OPENED_BELOW', 'POLICY', 'HEADERS', 'PORTS', 'CACHED', 'root_of',
-           'leads_astray', 'jpeg', 'data_uri', 'Shown', 'read_upload', 'Query', 'check_box', 'marked', 'in_pixels',
-           'cropped', 'Hit', 'find', 'as_rows', 'hits_as_json', 'hits_as_csv', 'verdict', 'hits_html', 'query_html',
-           'rows_like', 'browse_html', 'look_html', 'head_html', 'about_html', 'took', 'from_gallery', 'picked',
-           'answer', 'picture_answer', 'search_answer', 'refusal', 'Guard', 'Page', 'free_port', 'is_local', 'serving',
-           'open_shown']
+           'BUTTONS', 'PANEL', 'LOOKED', 'ABOUT', 'STYLE', 'UPLOADS', 'BOXES', 'KEYS', 'QUERY_SCRIPT', 'GRID_SCRIPT',
+           'ADDRESS_SCRIPT', 'LOOK_SCRIPT', 'HERE', 'OPENED', 'OPENED_BELOW', 'POLICY', 'HEADERS', 'PORTS', 'CACHED',
+           'root_of', 'leads_astray', 'jpeg', 'data_uri', 'Shown', 'read_upload', 'Query', 'check_box', 'marked',
+           'in_pixels', 'cropped', 'Hit', 'find', 'as_rows', 'hits_as_json', 'hits_as_csv', 'verdict', 'hits_html',
+           'query_html', 'rows_like', 'browse_html', 'look_html', 'head_html', 'about_html', 'took', 'from_gallery',
+           'picked', 'answer', 'picture_answer', 'search_answer', 'refusal', 'Guard', 'Page', 'free_port', 'is_local',
+           'serving', 'open_shown']
 
 # %% ../nbs/09_app.ipynb #ec9099e3
 import base64, io, os, socket, tempfile, threading, time, warnings, webbrowser
@@ -484,13 +484,14 @@ def _explained(shown, query, row):
 
 def _png(figure):
     raw = io.BytesIO()
-    figure.savefig(raw, format='png', dpi=120, metadata={'Software': None})
+    figure.savefig(raw, format='png', dpi=160, metadata={'Software': None})
     return raw.getvalue()
 
 def _why(found):
     "An explanation as HTML: its words, and its figure without them."
-    figure = found.show()
+    figure = found.show(size=2.2)
     figure.suptitle('')
+    figure.set_figheight(1.07*figure.get_figwidth())
     words = str(found)
     lines = ''.join(f'<p>{escaped(line)}</p>' for line in words.splitlines())
     image = data_uri(_png(figure), 'image/png')
@@ -623,27 +624,36 @@ PANEL = """
 .hits .turn{display:flex;gap:.6rem;align-items:center}
 .hits .saves{display:flex;gap:1rem;margin:.8rem 0}
 .hits .saves a{color:inherit;text-decoration:underline;padding:0}
+#look:not(:has(.looked)){display:none}
+footer{display:none!important}
+"""
+
+# %% ../nbs/09_app.ipynb #edd16fb3
+LOOKED = """
 .looked{border:1px solid var(--line);padding:.6rem;margin:0 0 1rem;color:var(--ink)}
-.looked p{display:flex;gap:.6rem;align-items:center;margin:0 0 .5rem;
+.looked p{display:flex;gap:.6rem;align-items:center;margin:0 0 .5rem;font-size:.9rem;
  overflow-wrap:anywhere}
 .looked p small{color:var(--soft);flex:1}
-.looked .head{font-size:1rem}.looked p{font-size:.9rem}
+.looked .head{font-size:1rem}.looked .head button{flex:none;font-size:.9rem}
+@media (max-width:480px){.looked .head small{display:none}.looked .head b{flex:1}}
 .looked img.wide{width:100%;max-width:36rem;background:#fff;margin:.5rem 0 0}
 .looked .pair{display:flex;flex-wrap:wrap;gap:.6rem}
 .looked .pair figure{flex:1 1 12rem;margin:0;max-width:24rem}
 .looked .pair img{width:100%;max-height:24rem;object-fit:contain;margin:0}
 .looked figcaption{font-size:.8rem;color:var(--soft)}
+"""
+ABOUT = """
 .top{display:flex;gap:.8rem;align-items:baseline;color:var(--ink);flex-wrap:wrap}
 .top h1{font-size:1.15rem;margin:0}.top span{color:var(--soft)}
-.about table{border-collapse:collapse;border:0;font-size:.9rem;max-width:50rem}
-.about td,.about th{padding:.3rem .6rem;text-align:left;border:0;border-bottom:1px solid
- var(--line);overflow-wrap:anywhere}
-.about th{display:none}.about p{margin:1rem 0 .3rem}.about pre{white-space:pre-wrap;overflow-wrap:anywhere;
- padding:.6rem;border:1px solid var(--line)}
-#look:not(:has(.looked)){display:none}
-footer{display:none!important}
+.about table{border-collapse:collapse;font-size:.9rem;max-width:50rem}
+.about table,.about tr{border:0!important}.about th{display:none}
+.about td{padding:.3rem .6rem;text-align:left;border:0;
+ border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+.about td:first-child{white-space:nowrap}.about p{margin:1rem 0 .3rem}
+.about pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.6rem;
+ border:1px solid var(--line)}
 """
-STYLE = COLOURS + GRID + BUTTONS + PANEL
+STYLE = COLOURS + GRID + BUTTONS + PANEL + LOOKED + ABOUT
 
 # %% ../nbs/09_app.ipynb #ce1413a9
 UPLOADS = """
@@ -756,10 +766,12 @@ ADDRESS_SCRIPT = GRID_SCRIPT + """
 watch('value', () => {
   const hits = element.querySelector('[data-query]')
   if (!hits || !hits.dataset.query) return
-  const address = new URL(location)
-  address.searchParams.set('picture', hits.dataset.query)
+  const address = new URL(location), name = hits.dataset.query
+  if (innerWidth < 700 && address.searchParams.get('picture') != name)
+    element.scrollIntoView({behavior: 'smooth'})
+  address.searchParams.set('picture', name)
   history.replaceState(null, '', address)
-  document.title = hits.dataset.query + ' · dino_retrieval'
+  document.title = name + ' · dino_retrieval'
 })
 """
 LOOK_SCRIPT = GRID_SCRIPT + """

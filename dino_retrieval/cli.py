@@ -775,6 +775,8 @@ def dino_app(
         warnings.warn(f'--host={host}: whoever reaches this machine can search and see '
                       'the pictures of the gallery; there is no password', stacklevel=2)
     load = partial(_load, model, trainable_layers=()) if model else None
+    _tell(f"opening '{gallery}'")
+    os.environ['MPLBACKEND'] = 'agg'       # the page draws in threads that have no window
     shown = open_shown(gallery, load)
     shown.gallery.model = _to_device(shown.gallery.model)
     with serving(shown, k, host, port=port, browse=browse) as address:

@@ -35,6 +35,7 @@ def served(folder):
     env = {**os.environ, 'TMPDIR': str(temporary), 'HF_HUB_OFFLINE': '1'}
     server = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
     try:
+        assert 'opening' in server.stdout.readline()
         line = server.stdout.readline()
         assert 'http://127.0.0.1:' in line, line
         yield re.search(r'http://[\d.:]+', line)[0], temporary
