@@ -628,7 +628,7 @@ PANEL = """
 footer{display:none!important}
 """
 
-# %% ../nbs/09_app.ipynb #edd16fb3
+# %% ../nbs/09_app.ipynb #4265f847
 LOOKED = """
 .looked{border:1px solid var(--line);padding:.6rem;margin:0 0 1rem;color:var(--ink)}
 .looked p{display:flex;gap:.6rem;align-items:center;margin:0 0 .5rem;font-size:.9rem;
