@@ -961,6 +961,36 @@ def _heard(event):
     told = getattr(event, '_data', None)
     return told if isinstance(told, dict) else {}
 
+# %% ../nbs/09_app.ipynb #54cea59c
+def _groups(shown): return [('all', ''), *sorted(set(shown.groups) - {''})]
+
+def _lay_out_search(page, k):
+    "The search tab: the query and its settings, and the hits beside or below them."
+    gr = page.gr
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            page.query_view = gr.HTML(query_html(page.shown, Query()),
+                                      js_on_load=QUERY_SCRIPT, elem_id='query')
+            page.k = gr.Slider(1, MOST_HITS, k, step=1, label='hits')
+            with gr.Row():
+                page.rerank = gr.Dropdown([('plain cosine', ''), *RERANK], value='',
+                                          label='re-ranking', min_width=130)
+                page.group = gr.Dropdown(_groups(page.shown), value='', label='group',
+                                         min_width=130)
+        with gr.Column(scale=3, min_width=300):
+            page.look_view = gr.HTML('', js_on_load=LOOK_SCRIPT, elem_id='look')
+            page.hits_view = gr.HTML(hits_html(page.shown, Query(), []),
+                                     js_on_load=ADDRESS_SCRIPT, elem_id='hits')
+
+def _lay_out_browsing(page):
+    "The tab of the whole gallery."
+    gr = page.gr
+    with gr.Row():
+        page.text = gr.Textbox(label='part of the name', max_length=200)
+        page.browsed_group = gr.Dropdown(_groups(page.shown), value='', label='group')
+    page.browse_view = gr.HTML(browse_html(page.shown, rows_like(page.shown)),
+                               js_on_load=GRID_SCRIPT, elem_id='browse')
+
 # %% ../nbs/09_app.ipynb #2221b167
 class Page:
     "The Gradio page of a gallery: `blocks`, and the parts of which it is made."
@@ -978,39 +1008,11 @@ class Page:
             self.query = gr.State(Query(), time_to_live=3600)
             gr.HTML(head_html(shown))
             with gr.Tabs(selected='search') as self.tabs:
-                with gr.Tab('Search', id='search'): self._search_tab(k)
-                with gr.Tab('Browse', id='browse'): self._browse_tab()
+                with gr.Tab('Search', id='search'): _lay_out_search(self, k)
+                with gr.Tab('Browse', id='browse'): _lay_out_browsing(self)
                 with gr.Tab('About', id='about'): gr.HTML(about_html(shown, address))
             _add_search(self)
             _add_browsing(self)
-
-    def _groups(self): return [('all', ''), *sorted(set(self.shown.groups) - {''})]
-
-    def _search_tab(self, k):
-        gr = self.gr
-        ways = [('plain cosine', ''), *RERANK]
-        with gr.Row():
-            with gr.Column(scale=1, min_width=300):
-                self.query_view = gr.HTML(query_html(self.shown, Query()),
-                                          js_on_load=QUERY_SCRIPT, elem_id='query')
-                self.k = gr.Slider(1, MOST_HITS, k, step=1, label='hits')
-                with gr.Row():
-                    self.rerank = gr.Dropdown(ways, value='', label='re-ranking',
-                                              min_width=130)
-                    self.group = gr.Dropdown(self._groups(), value='', label='group',
-                                             min_width=130)
-            with gr.Column(scale=3, min_width=300):
-                self.look_view = gr.HTML('', js_on_load=LOOK_SCRIPT, elem_id='look')
-                self.hits_view = gr.HTML(hits_html(self.shown, Query(), []),
-                                         js_on_load=ADDRESS_SCRIPT, elem_id='hits')
-
-    def _browse_tab(self):
-        gr = self.gr
-        with gr.Row():
-            self.text = gr.Textbox(label='part of the name', max_length=200)
-            self.browsed_group = gr.Dropdown(self._groups(), value='', label='group')
-        self.browse_view = gr.HTML(browse_html(self.shown, rows_like(self.shown)),
-                                   js_on_load=GRID_SCRIPT, elem_id='browse')
 
 # %% ../nbs/09_app.ipynb #8cc78ce0
 def _add_search(page):
