@@ -961,7 +961,7 @@ def _heard(event):
     told = getattr(event, '_data', None)
     return told if isinstance(told, dict) else {}
 
-# %% ../nbs/09_app.ipynb #54cea59c
+# %% ../nbs/09_app.ipynb #796eff19
 def _groups(shown): return [('all', ''), *sorted(set(shown.groups) - {''})]
 
 def _lay_out_search(page, k):
@@ -972,11 +972,9 @@ def _lay_out_search(page, k):
             page.query_view = gr.HTML(query_html(page.shown, Query()),
                                       js_on_load=QUERY_SCRIPT, elem_id='query')
             page.k = gr.Slider(1, MOST_HITS, k, step=1, label='hits')
-            with gr.Row():
-                page.rerank = gr.Dropdown([('plain cosine', ''), *RERANK], value='',
-                                          label='re-ranking', min_width=130)
-                page.group = gr.Dropdown(_groups(page.shown), value='', label='group',
-                                         min_width=130)
+            page.rerank = gr.Dropdown([('none', ''), *RERANK], value='',
+                                      label='re-ranking')
+            page.group = gr.Dropdown(_groups(page.shown), value='', label='group')
         with gr.Column(scale=3, min_width=300):
             page.look_view = gr.HTML('', js_on_load=LOOK_SCRIPT, elem_id='look')
             page.hits_view = gr.HTML(hits_html(page.shown, Query(), []),
