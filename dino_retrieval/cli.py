@@ -655,6 +655,7 @@ def dino_index(
     out:str,           # gallery folder, made or brought up to date
     tta:str='hflip',   # hflip, multiscale, crops, several with commas, or none
     drop:bool=False,   # even if more than half vanished, or a folder is unreadable
+    regions:bool=False,# hold crops too, to find small objects; stays on for a gallery
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
@@ -665,7 +666,7 @@ def dino_index(
     claim_folder(out, 'gallery.json', 'a gallery', s.paths)
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=())
-    g = Gallery.build(model, s, out, tta=tta, drop=drop)
+    g = Gallery.build(model, s, out, tta=tta, drop=drop, regions=regions)
     print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
     _tell(f'{len(g):,} pictures in {out}')
 
@@ -681,18 +682,21 @@ def _hit_lines(results):
         hits = results.paths[i]
         good = [True]*len(hits) if results.matched is None else results.matched[i]
         yield f'{query}' if any(good) else f'{query}: nothing like it here'
-        for path, score, matched in zip(hits, results.scores[i], good):
+        for j, (path, score, matched) in enumerate(zip(hits, results.scores[i], good)):
             note = '' if matched else '  (below the threshold)'
+            if results.boxes and results.boxes[i][j]: note += f'  {results.boxes[i][j]}'
             yield f'  {score:.3f}  {_from_here(path)}{note}'
 
 def _hits_as_json(results):
     "The same as a JSON document: the rows of a results file, with scores and paths."
     rows = []
-    for query, hits, scores in zip(results.query_paths, results.paths, results.scores):
-        rows.append(dict(filename=query.name, path=os.path.abspath(query),
-                         samples=[hit.name for hit in hits],
-                         paths=[str(hit) for hit in hits],
-                         scores=[round(float(score), 6) for score in scores]))
+    for i, query in enumerate(results.query_paths):
+        hits = results.paths[i]
+        row = dict(filename=query.name, path=os.path.abspath(query),
+                   samples=[hit.name for hit in hits], paths=[str(hit) for hit in hits],
+                   scores=[round(float(score), 6) for score in results.scores[i]])
+        if results.boxes: row['boxes'] = results.boxes[i]
+        rows.append(row)
     return json.dumps(rows, indent=1)
 
 # %% ../nbs/10_cli.ipynb #76bedb13
