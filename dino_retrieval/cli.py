@@ -64,6 +64,7 @@ EXAMPLES = dict(
           'dino eval retrieval_results.json --json - | jq .table'],
     audit=['dino audit photos --html audit.html'],
     index=['dino index run photos --out gallery',
+           'dino index run photos --out milvus://./gallery.db',
            'dino index facebook/dinov2-base photos --out gallery'],
     search=['dino search gallery query.jpg',
             'dino search gallery new/ --k 5 --show hits.png',
@@ -637,23 +638,38 @@ def dino_audit(
     for path in filter(None, (json, html)): _note(f'wrote {path}')
     return Result(document, status=0 if found.ok else 1)
 
+# %% ../nbs/10_cli.ipynb #31617c9c
+def _claim_gallery(out, inputs=()):
+    "Raise unless a gallery can be written to a folder, or to what a URI names."
+    from dino_retrieval.files import claim_folder, is_uri
+    if not is_uri(out): return claim_folder(out, 'gallery.json', 'a gallery', inputs)
+    from dino_retrieval.scale import InCollection
+    InCollection(out).find()
+
+def _find_gallery(gallery):
+    "Raise where there is no gallery in a folder, or behind a URI."
+    from dino_retrieval.files import is_uri
+    from dino_retrieval.store import find_gallery
+    if not is_uri(gallery): return find_gallery(gallery)
+    from dino_retrieval.scale import InCollection
+    InCollection(gallery).read()
+
 # %% ../nbs/10_cli.ipynb #f55e12cb
 @command
 def dino_index(
     run:str,           # run folder, model folder, Hub name, or tiny
     images:str,        # folder, CSV/Parquet table, .txt of paths, or one image
     *,
-    out:str,           # gallery folder, made or brought up to date
+    out:str,           # gallery folder or URI, made or brought up to date
     tta:str='hflip',   # hflip, multiscale, crops, several with commas, or none
     drop:bool=False,   # even if more than half vanished, or a folder is unreadable
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
-    from dino_retrieval.files import claim_folder
     _check_model(run)
-    claim_folder(out, 'gallery.json', 'a gallery')
+    _claim_gallery(out)
     s = open_images(images)
-    claim_folder(out, 'gallery.json', 'a gallery', s.paths)
+    _claim_gallery(out, s.paths)
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=())
     g = Gallery.build(model, s, out, tta=tta, drop=drop)
@@ -707,23 +723,24 @@ def _save_figure(figure, path):
 # %% ../nbs/10_cli.ipynb #293af9b3
 @partial(command, answers=True)
 def dino_search(
-    gallery:str,    # folder that dino_index wrote
+    gallery:str,    # folder that dino_index wrote, or a URI
     *images:str,    # images, or folders of them
     k:int=10,       # hits for each
     rerank:str=None,# aqe, alpha, dba, whiten, kreciprocal, patches, patches+kreciprocal
     json:str=None,  # results file to write; -: to stdout
     show:str=None,  # image to write: 20 queries at most, with 20 hits
+    model:str=None, # run, folder or name of the gallery's model, if it has moved
 ):
     "Find the most similar images of a gallery."
     from dino_retrieval.data import image_paths
-    from dino_retrieval.store import find_gallery
+    if model: _check_model(model)
     _check_show(show)
     outputs = dict(json=json, json_scores=_beside(json), show=show)
     _check_outputs([gallery, *images], **outputs)
-    find_gallery(gallery)
+    _find_gallery(gallery)
     paths = image_paths(images)
     from dino_retrieval.retrieve import Gallery
-    g = Gallery.load(gallery)
+    g = Gallery.load(gallery, _load(model, trainable_layers=()) if model else None)
     g.model = _to_device(g.model)
     r = g.search(paths, k, rerank)
     document = _hits_as_json(r) if json == '-' else None
