@@ -321,6 +321,13 @@ def _write(self:InCollection, rows):
 def _delete(self:InCollection, paths):
     for some in chunked(map(key_of, paths), BLOCK): self._ask('delete', ids=some)
 
+@patch
+def _settle(self:InCollection):
+    "After writing: number the rows anew, and let Lite put its journal in order."
+    # which it searches thirty times slower; a server does that by itself
+    if '://' not in self.place.address: self._ask('flush')
+    self._forget()
+
 # %% ../nbs/07_scale.ipynb #32dbf430
 @patch
 def _count(self:InCollection):
@@ -547,8 +554,7 @@ def update(self:InCollection, wanted, maker, unread=(), drop=False):
     missing = len(_missing(old, wanted, there, unreadable=unreadable)) if drop else 0
     stay = 0 if drop else len(gone)
     self.changes = dict(**counts, dropped=missing, missing=stay)
-    self._ask('flush')            # Lite searches rows in its journal thirty times slower
-    self._forget()
+    self._settle()
 
 # %% ../nbs/07_scale.ipynb #2a36984c
 @patch
@@ -559,8 +565,7 @@ def add(self:InCollection, images, maker, drop=False):
     self.open_for(maker)
     old = self._known()
     self.changes = self._sync(old, labels, maker)[2]
-    self._ask('flush')
-    self._forget()
+    self._settle()
 
 @patch
 def remove(self:InCollection, paths, maker):
