@@ -564,7 +564,9 @@ def add(self:InCollection, images, maker, drop=False):
     labels = _pictures(images)
     self.open_for(maker)
     old = self._known()
-    self.changes = self._sync(old, labels, maker)[2]
+    counts = self._sync(old, labels, maker)[2]
+    counts['kept'] += len(old.keys() - labels.keys())
+    self.changes = dict(**counts, dropped=0, missing=0)
     self._settle()
 
 @patch
