@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['EXAMPLES', 'LIMITS', 'CHOICES', 'OUR_FIRST_BYTES', 'TUNED', 'RANKS', 'SHOWN', 'COMMANDS', 'SUBCOMMANDS', 'MODELS',
            'numbers', 'blocks', 'Result', 'command', 'dino_train', 'dino_retrieve', 'dino_eval', 'dino_audit',
-           'dino_index', 'dino_search', 'dino_app', 'dino_demo', 'dino_version', 'dino_checks', 'dino']
+           'dino_index', 'dino_search', 'dino_embed', 'dino_export', 'dino_app', 'dino_demo', 'dino_version',
+           'dino_checks', 'dino']
 
 # %% ../nbs/10_cli.ipynb #fdf785d0
 import argparse, difflib, importlib.util, inspect, json, os, re, sys, tempfile, warnings
@@ -64,12 +65,18 @@ EXAMPLES = dict(
           'dino eval retrieval_results.json --json - | jq .table'],
     audit=['dino audit photos --html audit.html'],
     index=['dino index run photos --out gallery',
+           'dino index run photos --out milvus://./gallery.db',
+           'dino index run vectors --out gallery',
            'dino index facebook/dinov2-base photos --out gallery'],
     search=['dino search gallery query.jpg',
             'dino search gallery new/ --k 5 --show hits.png',
             'dino search gallery query.jpg --json - | jq'],
     app=['dino app gallery', 'dino app photos --model tiny',
-         'dino app gallery --port 8000 --browse'])
+         'dino app gallery --port 8000 --browse'],
+    embed=['dino embed run photos --out vectors',
+           'dino embed run photos --out vectors --shards 8 --shard 3'],
+    export=['dino export gallery --out vectors.npy',
+            'dino export milvus://db7:19530/shop --out gallery'])
 
 # %% ../nbs/10_cli.ipynb #a45a8f9f
 def _near(word, words):
@@ -140,6 +147,7 @@ LIMITS = dict(                         # of every number that a command takes
     val_split=(.001, .999), budget=(10, 100_000), size=(1, 16_384),
     trainable=(-1000, 1000),
     layer_decay=(1e-6, 1), rank=(1, 16_384),
+    shards=(1, 100_000), shard=(0, 99_999),
     patience=(0, 100_000), seed=(0, 4e9), max_bad=(0, 1), k=(1, 1e9), ks=(1, 1e9),
     port=(1, 65_535))
 
@@ -646,29 +654,63 @@ def dino_audit(
     for path in filter(None, (json, html)): _note(f'wrote {path}')
     return Result(document, status=0 if found.ok else 1)
 
+# %% ../nbs/10_cli.ipynb #f59176f4
+def _claim_gallery(out, inputs=()):
+    "Raise unless a gallery can be written to a folder, or to what a URI names."
+    from dino_retrieval.files import claim_folder, is_uri
+    if not is_uri(out): return claim_folder(out, 'gallery.json', 'a gallery', inputs)
+    from dino_retrieval.scale import InCollection
+    InCollection(out).find()
+
+def _find_gallery(gallery):
+    "Raise where there is no gallery in a folder, or behind a URI."
+    from dino_retrieval.files import is_uri
+    from dino_retrieval.store import find_gallery
+    if not is_uri(gallery): return find_gallery(gallery)
+    from dino_retrieval.scale import InCollection
+    InCollection(gallery).read()
+
+def _holds_vectors(images):
+    "Is it a folder or a file of vectors, which dino embed or dino export wrote?"
+    path = Path(images)
+    if path.is_dir(): return any(path.glob('part-*.parquet'))
+    if path.suffix.lower() != '.parquet' or not path.is_file(): return False
+    if importlib.util.find_spec('pyarrow') is None: return False
+    from pyarrow import ArrowException, parquet
+    try: return 'vector' in parquet.read_schema(path).names
+    except (ArrowException, OSError): return False
+
+def _tell_changes(g, out):
+    print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
+    _tell(f'{len(g):,} pictures in {out}')
+
 # %% ../nbs/10_cli.ipynb #f55e12cb
 @command
 def dino_index(
     run:str,           # run folder, model folder, Hub name, or tiny
-    images:str,        # folder, CSV/Parquet table, .txt of paths, or one image
+    images:str,        # folder, table, .txt of paths, an image; vectors of dino embed
     *,
-    out:str,           # gallery folder, made or brought up to date
+    out:str,           # gallery folder or URI, made or brought up to date
     tta:str='hflip',   # hflip, multiscale, crops, several with commas, or none
     drop:bool=False,   # even if more than half vanished, or a folder is unreadable
     regions:bool=False,# hold crops too, to find small objects; stays on for a gallery
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
-    from dino_retrieval.files import claim_folder
+    from dino_retrieval.files import InputError
     _check_model(run)
-    claim_folder(out, 'gallery.json', 'a gallery')
+    _claim_gallery(out)
+    if _holds_vectors(images):
+        if regions: raise InputError('--regions needs the pictures, not their vectors')
+        from dino_retrieval.scale import gallery_of
+        g = gallery_of(images, _load(run, trainable_layers=()), out, drop=drop)
+        return _tell_changes(g, out)
     s = open_images(images)
-    claim_folder(out, 'gallery.json', 'a gallery', s.paths)
+    _claim_gallery(out, s.paths)
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=())
     g = Gallery.build(model, s, out, tta=tta, drop=drop, regions=regions)
-    print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
-    _tell(f'{len(g):,} pictures in {out}')
+    _tell_changes(g, out)
 
 # %% ../nbs/10_cli.ipynb #33d5852d
 def _from_here(path):
@@ -720,23 +762,24 @@ def _save_figure(figure, path):
 # %% ../nbs/10_cli.ipynb #293af9b3
 @partial(command, answers=True)
 def dino_search(
-    gallery:str,    # folder that dino_index wrote
+    gallery:str,    # folder that dino_index wrote, or a URI
     *images:str,    # images, or folders of them
     k:int=10,       # hits for each
     rerank:str=None,# aqe, alpha, dba, whiten, kreciprocal, patches, patches+kreciprocal
     json:str=None,  # results file to write; -: to stdout
     show:str=None,  # image to write: 20 queries at most, with 20 hits
+    model:str=None, # run, folder or name of the gallery's model, if it has moved
 ):
     "Find the most similar images of a gallery."
     from dino_retrieval.data import image_paths
-    from dino_retrieval.store import find_gallery
+    if model: _check_model(model)
     _check_show(show)
     outputs = dict(json=json, json_scores=_beside(json), show=show)
     _check_outputs([gallery, *images], **outputs)
-    find_gallery(gallery)
+    _find_gallery(gallery)
     paths = image_paths(images)
     from dino_retrieval.retrieve import Gallery
-    g = Gallery.load(gallery)
+    g = Gallery.load(gallery, _load(model, trainable_layers=()) if model else None)
     g.model = _to_device(g.model)
     r = g.search(paths, k, rerank)
     document = _hits_as_json(r) if json == '-' else None
@@ -747,6 +790,44 @@ def dino_search(
     if json: _note(f'wrote {json}')
     if show: _note(f'wrote {show} with {min(20, len(r))} of {len(r):,} queries')
     return Result(document)
+
+# %% ../nbs/10_cli.ipynb #ea1b7a19
+@command
+def dino_embed(
+    run:str,          # run folder, model folder, Hub name, or tiny
+    images:str,       # folder, CSV/Parquet table, .txt of paths, or one image
+    *,
+    out:str,          # folder of Parquet files; what it holds is not embedded again
+    shards:int=None,  # processes that share the work (default: torchrun's, or 1)
+    shard:int=None,   # which of them this is, from 0 (default: torchrun's, or 0)
+    tta:str='hflip',  # hflip, multiscale, crops, several with commas, or none
+):
+    "Embed one process's share of the images into Parquet files."
+    from dino_retrieval.data import open_images
+    from dino_retrieval.scale import claim_vectors, embed_to, shares
+    _check_model(run)
+    shards, shard = shares(shards, shard)
+    claim_vectors(out)
+    s = open_images(images)
+    model = _load(run, trainable_layers=())
+    counts = embed_to(out, model, s, tta=tta, shards=shards, shard=shard)
+    print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
+    _tell(f'share {shard} of {shards} is in {out}')
+
+# %% ../nbs/10_cli.ipynb #e749358b
+@command
+def dino_export(
+    gallery:str,  # folder that dino_index wrote, or a URI
+    *,
+    out:str,      # .parquet or .npy file to write; or a gallery folder, or a URI
+):
+    "Copy the vectors of a gallery into a file, or into another kind of gallery."
+    is_file = Path(out).suffix.lower() in ('.parquet', '.npy')
+    if is_file: _check_outputs([gallery], out=out)
+    else: _claim_gallery(out)
+    _find_gallery(gallery)
+    from dino_retrieval.scale import export
+    _tell(f'{export(gallery, out):,} pictures in {out}')
 
 # %% ../nbs/10_cli.ipynb #54a80661
 def _wait():
@@ -856,7 +937,8 @@ def dino_demo(
 # %% ../nbs/10_cli.ipynb #da21fc4d
 COMMANDS = dict(
     demo=dino_demo, train=dino_train, retrieve=dino_retrieve, eval=dino_eval,
-    audit=dino_audit, index=dino_index, search=dino_search, app=dino_app)
+    audit=dino_audit, index=dino_index, search=dino_search, app=dino_app,
+    embed=dino_embed, export=dino_export)
 
 # %% ../nbs/10_cli.ipynb #774722cc
 @partial(command, answers=True)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'check_side', 'check_block', 'counted', 'printable',
-           'open_file', 'file_sha256', 'token', 'sync_folder', 'make_folder', 'write_safely', 'write_text',
+           'is_uri', 'open_file', 'file_sha256', 'token', 'sync_folder', 'make_folder', 'write_safely', 'write_text',
            'scores_path', 'to_json', 'stamp_of', 'write_folder', 'claim_folder', 'check_output', 'inside', 'locked',
            'check_rows', 'read_table', 'write_table', 'Log']
 
@@ -77,6 +77,13 @@ def printable(
 )->str:    # control characters and lone surrogates are escaped
     "The text with every character that is not printable escaped, as in `\\x1b`."
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+# %% ../nbs/00b_files.ipynb #662b2e38
+def is_uri(
+    path, # folder, or URI
+)->bool:
+    "Does it start with a scheme, such as `milvus://`?"
+    return bool(re.match('[A-Za-z][A-Za-z0-9+.-]+:/', str(path or '')))
 
 # %% ../nbs/00b_files.ipynb #8d3da717
 MAX_BYTES = int(os.environ.get('DINO_MAX_BYTES', 1_000_000_000))   # of one image file

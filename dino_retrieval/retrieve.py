@@ -21,8 +21,8 @@ from .compress import (
 from .data import BadImage, load_image
 from .embedding import check_tta, embed, embed_batches, patch_batches
 from .files import (
-    InputError, check_number, claim_folder, inside, open_file, printable, scores_path,
-    stamp_of, to_json, write_text)
+    InputError, check_number, claim_folder, inside, is_uri, open_file, printable,
+    scores_path, stamp_of, to_json, write_text)
 from .metrics import score_threshold
 from .model import Embedder
 from dino_retrieval.patches import (
@@ -314,7 +314,21 @@ def update(self:InFolder, wanted, maker, unread=(), drop=False):
     self.changes = update_store(self.folder, provenance, wanted, embed=maker.batches,
                                 save=maker.save, unread=unread, drop=drop)
     self.read()
+    self.check(provenance)
+
+@patch
+def check(self:InFolder, provenance):
+    "Raise `InputError` where another model, or other views, made the gallery."
     check_maker(self.folder, self.info, provenance)
+
+@patch
+def kept_model(self:InFolder):
+    "The model that is kept in the folder."
+    home = self.folder/'model'
+    if not model_is_sound(self.folder, self.info):
+        raise InputError(f"'{home}' is damaged or missing: dino_index with the same "
+                         'model repairs it')
+    return Embedder.from_pretrained(home, trainable_layers=())
 
 # %% ../nbs/03_retrieve.ipynb #71ab6e31
 @patch
@@ -369,13 +383,11 @@ def open_regions(self:InFolder):
     return self.regions
 
 # %% ../nbs/03_retrieve.ipynb #afbe0536
-def _kept_model(held):
-    "The model in a gallery's folder."
-    home = held.folder/'model'
-    if not model_is_sound(held.folder, held.info):
-        raise InputError(f"'{home}' is damaged or missing: dino_index with the same "
-                         'model repairs it')
-    return Embedder.from_pretrained(home, trainable_layers=())
+def _holder(path):
+    "What holds the vectors: a folder, or the collection that a URI names."
+    if not is_uri(path): return InFolder(path)
+    from dino_retrieval.scale import InCollection      # which stands on this module
+    return InCollection(path)
 
 # %% ../nbs/03_retrieve.ipynb #72bb427a
 class Gallery:
@@ -404,15 +416,14 @@ class Gallery:
 
     @classmethod
     def load(cls,
-        path,                # folder that build or dino_index wrote
+        path,                # folder that build or dino_index wrote, or a URI
         model:Embedder=None, # None: the one kept in the folder
     )->'Gallery':
         "Open a gallery; raises where a file is damaged or another model made it."
-        held = InFolder(path)
+        held = _holder(path)
         held.read()
-        model = model or _kept_model(held)
-        provenance = dict(fingerprint=model.fingerprint, dim=model.dim)
-        check_maker(held.folder, held.info, provenance)
+        model = model or held.kept_model()
+        held.check(dict(fingerprint=model.fingerprint, dim=model.dim))
         return cls(model, held, check_tta(held.info['tta']))
 
 # %% ../nbs/03_retrieve.ipynb #5e065e32
@@ -421,7 +432,7 @@ class Gallery:
 def build(cls:Gallery,
     model:Embedder,
     images,           # ImageSet, or a list of paths
-    path=None,        # folder to keep it in, or to bring up to date; None: in memory
+    path=None,        # folder or URI to keep it in, or to update; None: in memory
     tta=('hflip',),   # views beside the plain one, of TTA
     drop:bool=False,  # drop images though half are gone, or a folder is unreadable
     patches=False,    # keep patch tokens: True ('int8'), 'int8', 'fp16' or False
@@ -433,26 +444,29 @@ def build(cls:Gallery,
     kind = 'int8' if patches is True else patches
     if kind: check_kind(kind)
     if kind and regions: raise InputError('patches and regions: choose one of them')
+    if regions and is_uri(path):
+        raise InputError('regions are kept by a gallery in memory or in a folder: leave '
+                         'them out, or name a folder')
     maker = Maker(model, tta, **kwargs)
     before = None
     if path is None:
         held = InMemory(np.empty((0, model.dim), np.float32), [])
         held.add(images, maker)
     else:
-        held = InFolder(path)
-        before = _regions_in(path)
+        held = _holder(path)
+        before = _regions_in(held)
         unread = getattr(images, 'unread', ())
         held.update(_pictures(images), maker, unread=unread, drop=drop)
     gallery = cls(model, held, tta)
     if kind: gallery._have_patches(kind, **kwargs)
-    if regions or held.has_regions: gallery._have_regions(before, **kwargs)
+    if regions or _has_regions(held): gallery._have_regions(before, **kwargs)
     return gallery
 
-def _regions_in(folder):
+def _regions_in(held):
     "Keys and regions of a gallery folder before a change; None where there are none."
-    held = InFolder(folder)
+    if not isinstance(held, InFolder): return None
     try:
-        if not read_info(folder).get('regions'): return None
+        if not read_info(held.folder).get('regions'): return None
         held.read()
         return held.keys, held.open_regions()
     except (InputError, OSError): return None          # what is damaged is made again
@@ -554,9 +568,10 @@ def _whitened(v, dim):
     how = whitening(v, dim)
     return how, whiten(v, *how)
 
-def _by_mutual(e, v, k, candidates, **settings):
+def _by_mutual(held, e, k, candidates, **settings):
     "Scores and rows of the best of the candidates after k-reciprocal re-ranking."
-    s, at = topk(e, v, min(len(v), max(candidates, k)))
+    v = held.vectors
+    s, at = held.search(e, min(len(v), max(candidates, k)), exact=True)
     order = np.empty((len(e), k), np.int64)
     for i, row in enumerate(at): order[i] = k_reciprocal(e[i], v[row], **settings)[:k]
     return np.take_along_axis(s, order, 1), np.take_along_axis(at, order, 1)
@@ -566,18 +581,19 @@ def _by_mutual(e, v, k, candidates, **settings):
 def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
     "Scores and rows of the hits of query vectors."
     v = self.vectors
-    if len(e) == 0: return topk(e, v, k)
+    if len(e) == 0: return self.held.search(e, k, exact=True)
     if rerank in ('aqe', 'alpha'):
-        s, at = topk(e, v, min(settings['n'], len(v)))
+        s, at = self.held.search(e, min(settings['n'], len(v)), exact=True)
         expanded = expand_rows(e, v, at, scores=s, alpha=settings.get('alpha', 0))
-        return topk(expanded, v, k)
+        return self.held.search(expanded, k, exact=True)
     if rerank == 'dba':
-        moved = self._prepared('dba', settings, lambda: augmented(v, **settings))
-        return topk(e, moved, k)
+        def make(): return augmented(np.asarray(v), **settings)
+        return topk(e, self._prepared('dba', settings, make), k)
     if rerank == 'whiten':
-        how, white = self._prepared('whiten', settings, lambda: _whitened(v, **settings))
+        def make(): return _whitened(np.asarray(v), **settings)
+        how, white = self._prepared('whiten', settings, make)
         return topk(whiten(e, *how), white, k)
-    if rerank == 'kreciprocal': return _by_mutual(e, v, k, **settings)
+    if rerank == 'kreciprocal': return _by_mutual(self.held, e, k, **settings)
     return self.held.search(e, k, exact=exact)
 
 # %% ../nbs/03_retrieve.ipynb #f2fef133
