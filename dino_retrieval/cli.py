@@ -55,7 +55,8 @@ def _options(parameter, comment):
 EXAMPLES = dict(
     demo=['dino demo --out demo'],
     train=['dino train photos --out run',
-           'dino train photos --out run --backbone tiny --size 98 --lr 3e-4',
+           'dino train photos --out run --backbone tiny --tune',
+           'dino train photos --out run --tune --unseen',
            'dino train photos --out run --resume'],
     retrieve=['dino retrieve run photos', 'dino retrieve tiny photos --out frozen.json'],
     eval=['dino eval retrieval_results.json', 'dino eval tuned.json --vs frozen.json',
@@ -134,7 +135,8 @@ def _joined(argv):
 # %% ../nbs/10_cli.ipynb #01d244a6
 LIMITS = dict(                         # of every number that a command takes
     epochs=(0, 100_000), bs=(4, 65_536), lr=(1e-12, 100), wd=(0, 100), margin=(0, 2),
-    val_split=(.001, .999), budget=(8, 100_000), size=(1, 16_384), trainable=(-1000, 1000),
+    val_split=(.001, .999), budget=(10, 100_000), size=(1, 16_384),
+    trainable=(-1000, 1000),
     layer_decay=(1e-6, 1), rank=(1, 16_384),
     patience=(0, 100_000), seed=(0, 4e9), max_bad=(0, 1), k=(1, 1e9), ks=(1, 1e9))
 
@@ -506,7 +508,9 @@ def dino_train(
     _check_shape(backbone, size, trainable, rank)
     _check_adapters(trainable, rank)
     _check_loss(loss, mining)
-    _check_tune(tune, budget, locals())
+    _check_tune(tune, budget, dict(
+        epochs=epochs, mining=mining, patience=patience, schedule=schedule, loss=loss,
+        interpolate=interpolate))
     s = _training_images(data, out, resume, overwrite)
     from dino_retrieval.train import fit
     train, valid = _training_split(s, val_split, seed, unseen)

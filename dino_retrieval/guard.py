@@ -137,4 +137,8 @@ def between(
     at:float,    # 0: the frozen ones; 1: the tuned ones
 )->dict:         # {name: tensor}
     "Weights on the straight line between two sets of them."
-    return {name: torch.lerp(frozen[name], w, at) for name, w in tuned.items()}
+    found = {}
+    for name, w in tuned.items():                 # a saved state is read into main memory
+        start = frozen[name]
+        found[name] = torch.lerp(start, w.to(start.device), at)
+    return found

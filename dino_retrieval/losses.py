@@ -92,10 +92,14 @@ class NormalizedSoftmax(nn.Module):
         dim:int,         # of the embeddings
         scale:float=16., # of the cosines; the inverse of a temperature
         seed:int=42,     # of the proxies' random start
+        start:Tensor=None, # (n_classes,dim) where they start instead, such as class means
     ):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(n_classes, dim, generator=generator)
+        if start is not None and tuple(start.shape) != (n_classes, dim):
+            raise InputError(f'start has shape {tuple(start.shape)}, not '
+                             f'{(n_classes, dim)}: one row a class')
+        if start is None: start = torch.randn(n_classes, dim, generator=generator)
         self.proxies = nn.Parameter(F.normalize(start, dim=1))
         self.scale = scale
         self.seed = seed

@@ -121,7 +121,7 @@ def exclusive(
                 if not (was_there or os.listdir(out)): out.rmdir()
 
 # %% ../nbs/02e_run.ipynb #a74fef46
-RUN_FORMAT = 3                  # of last/: 3 since a state holds a `TrainState`
+RUN_FORMAT = 4                  # of last/: 4 since a state holds the loss's parameters
 
 class RunFolder:
     "A run on disk: `config.json`, `history.csv`, `model/`, and the states in `last/`."

@@ -141,9 +141,18 @@ def _class_batches(s, recipe, epoch):
         plan.append((keys, None))
     return plan
 
+def _shuffled_batches(s, recipe, epoch):
+    "All images, once, for a loss that needs no company in the batch."
+    order = np.random.default_rng((recipe.seed, epoch)).permutation(len(s))
+    plan = []
+    for batch in np.split(order, range(recipe.bs, len(s), recipe.bs)):
+        plan.append(([(i, 0) for i in batch.tolist()], None))
+    return plan
+
 def _plan(s, recipe, epoch, rank=0, world=1):
     "The epoch's batches: (position, draw) of each image, and rows of triplets or None."
     make = _triplet_batches if recipe.mining == 'random' else _class_batches
+    if recipe.loss == 'softmax': make = _shuffled_batches
     plan = make(s, recipe, epoch)
     usable = len(plan)//world*world            # as many batches for each process
     mine = plan[rank:usable:world]
@@ -256,6 +265,8 @@ def _trained(module, prefix=''):
         if p.requires_grad: found[f'{prefix}{name}'] = p
     return found
 
+def _copies(params): return {name: p.detach().clone() for name, p in params.items()}
+
 # %% ../nbs/02_train.ipynb #8be4d578
 @torch.no_grad()
 def _share_values(params):
@@ -284,6 +295,7 @@ class Trainer:
         self.model = model
         self.recipe = recipe or Recipe()
         self.params = _trained(model)   # by name
+        self.frozen = _copies(self.params)      # where training starts
         self.state = TrainState()
         self.between_steps = True       # False: the weights may hold half an update
         self.kept = None                # weights of the best epoch, by name
@@ -296,7 +308,6 @@ class Trainer:
         self._set_forward(accelerator)
         self._set_loss(loss)
         self._set_optimizer()
-        self.frozen = self.weights()    # where training starts
 
     @cached_property
     def steps_per_epoch(self):
@@ -458,7 +469,7 @@ def train_epoch(self:Trainer,
 @patch
 def weights(self:Trainer)->dict: # {name: tensor} of all that trains
     "A copy of the weights."
-    return {name: p.detach().clone() for name, p in self.params.items()}
+    return _copies(self.params)
 
 @patch
 def load_weights(self:Trainer,
@@ -583,15 +594,18 @@ def interpolate(self:Trainer):
     if not self.recipe.interpolate or self.valid is None or not state.best: return
     if state.at < 1: return                        # done, before the run was resumed
     tuned = self.kept
-    state.score = state.rows[state.best]['map_at_10']
+    best = 1.
+    top = state.rows[state.best]['map_at_10']
     for at in LINE[:-1]:
-        weights = between(self.frozen, tuned, at)
-        self.load_weights(weights)
+        self.load_weights(between(self.frozen, tuned, at))
         score = self.validate().mean().item()
-        if score > state.score:
-            state.score = score
-            state.at = at
-            self.kept = weights
+        if score > top:
+            top = score
+            best = at
+    with _update(self):                            # all of it, or nothing
+        state.score = top
+        state.at = best
+        self.kept = between(self.frozen, tuned, best)
 
 # %% ../nbs/02_train.ipynb #2f716a43
 @patch
@@ -972,21 +986,23 @@ def fit(
                     schedule=schedule, loss=name, loss_lr=loss_lr,
                     layer_decay=layer_decay, interpolate=interpolate)
     check_settings(max_bad=max_bad, save_every=save_every, workers=workers or 0)
-    if tune: return _tune(model, train, valid, recipe, budget=budget, out=out,
-                          resume=resume, overwrite=overwrite, cache=cache or True,
-                          workers=workers, max_bad=max_bad, save_every=save_every,
-                          report_to=report_to, progress=progress)
+    how = dict(out=out, resume=resume, overwrite=overwrite, cache=cache, workers=workers,
+               max_bad=max_bad, save_every=save_every, report_to=report_to,
+               progress=progress)
+    if tune: return _tune(model, train, valid, recipe, budget=budget, **how)
     if budget is not None: raise InputError(f'budget={budget}: it is for tune=True')
-    try: return _fit(model, train, valid, recipe, loss=loss, out=out, resume=resume,
-                     overwrite=overwrite, cache=cache, workers=workers, max_bad=max_bad,
-                     save_every=save_every, report_to=report_to, progress=progress)
+    return _fit(model, train, valid, recipe, loss=loss, **how)
+
+# %% ../nbs/02_train.ipynb #c671c331
+def _fit(model, train, valid, recipe, *, out, **how):
+    "Train, and say where to go on if Ctrl-C ends it."
+    try: return _train(model, train, valid, recipe, out=out, **how)
     except KeyboardInterrupt as e:
         again = '' if out is None else '; the same with --resume goes on there'
         raise KeyboardInterrupt(f"{str(e) or 'stopped'}{again}") from None
 
-# %% ../nbs/02_train.ipynb #c671c331
-def _fit(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, workers,
-         max_bad, save_every, report_to, progress):
+def _train(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, workers,
+           max_bad, save_every, report_to, progress):
     _check_train(train, recipe.bs)
     accelerator = _accelerator(report_to, out)
     processes = accelerator.num_processes if accelerator else 1
@@ -1021,12 +1037,16 @@ def _fit(model, train, valid, recipe, *, loss, out, resume, overwrite, cache, wo
 # %% ../nbs/02_train.ipynb #b56b37f9
 CHOSEN = 'epochs', 'mining', 'patience', 'schedule', 'loss', 'interpolate'
 
-def _tune(model, train, valid, recipe, *, report_to, budget, **where):
-    "Hand over to the recipe search."
-    from dino_retrieval.tune import BUDGET, tune
+def _check_chosen(recipe):
+    "Raise `InputError` for a setting that the search chooses."
     for name in CHOSEN:
         if getattr(recipe, name) != getattr(Recipe, name):
             raise InputError(f'tune chooses {name} itself: leave it out')
+
+def _tune(model, train, valid, recipe, *, budget, cache, report_to, **how):
+    "Hand over to the recipe search."
+    from dino_retrieval.tune import BUDGET, tune
+    _check_chosen(recipe)
     if report_to: raise InputError('tune reports to no tracker: leave report_to out')
     if budget is None: budget = BUDGET
-    return tune(model, train, valid, recipe, budget, **where)
+    return tune(model, train, valid, recipe, budget, cache=cache or True, **how)
