@@ -31,7 +31,7 @@ def bytes_are_exact()->bool:
     want = 64*127**2*(signs.int() @ signs.int().T)
     return torch.equal(torch._int_mm(largest, largest.T), want)
 
-# %% ../nbs/03d_sketch.ipynb #2bf104f9
+# %% ../nbs/03d_sketch.ipynb #70ff21fb
 WIDTHS = (64, 128)         # bytes of a part of a sketch that are tried, in turn
 LEARN_FROM = 16_384        # rows
 
@@ -49,7 +49,7 @@ def _mixed(directions, rng):
     k = directions.shape[1]
     return directions @ np.linalg.qr(rng.normal(size=(k, k)))[0]
 
-# %% ../nbs/03d_sketch.ipynb #e90ee703
+# %% ../nbs/03d_sketch.ipynb #4f4d5521
 class _Frame:
     "Mean (d,), directions (d,2w) and steps (2,w) that the rows of a sketch share."
     def __init__(self, mean, directions, steps):
@@ -71,10 +71,10 @@ class _Frame:
             if some.shape[1] == 0: break
             directions[:, columns] = _mixed(some, np.random.default_rng(part))
             largest = np.abs((rows - mean) @ directions[:, columns]).max(0)
-            steps[part, :some.shape[1]] = np.maximum(largest, 1e-12)/127
+            steps[part, :some.shape[1]] = np.maximum(1.1*largest, 1e-12)/127
         return cls(mean, directions, steps)
 
-# %% ../nbs/03d_sketch.ipynb #5ee04609
+# %% ../nbs/03d_sketch.ipynb #4b69a358
 @patch
 def coded(self:_Frame, rows):
     "Bytes (2,n,w) of rows (n,d), the last two 0, and the lengths (2,n,2) left out."
@@ -128,7 +128,7 @@ def _coded_blocks(frame, gallery):
         for part in (0, 1): parts[part][rows] = codes[part]
     return parts, lengths
 
-# %% ../nbs/03d_sketch.ipynb #74b9d85e
+# %% ../nbs/03d_sketch.ipynb #0c8bcf41
 def _longest(part):
     "The greatest length of the bytes of a row, without the last two."
     most = 0
@@ -145,15 +145,21 @@ def _keep_lengths(frame, parts, lengths):
         parts[part][:, -2:] = codes
     return True
 
+def _room(lengths):
+    "The greatest lengths (2,2) that the last two bytes can tell: room for later rows."
+    most = lengths.max(1)
+    usual = np.median(lengths, axis=1)
+    return np.maximum(np.maximum(1.3*most, [1, 8]*usual), 1e-5)
+
 def _make_sketch(gallery, width):
     "A sketch of a gallery, from nothing."
     frame = _Frame.learn(_sample(gallery), width)
     parts, lengths = _coded_blocks(frame, gallery)
-    frame.steps[:, -2:] = lengths.max(1)/100                  # room for later rows
+    frame.steps[:, -2:] = _room(lengths)/127
     _keep_lengths(frame, parts, lengths)
     return Sketch(frame, parts, list(map(_longest, parts)), learned=len(gallery))
 
-# %% ../nbs/03d_sketch.ipynb #b684125a
+# %% ../nbs/03d_sketch.ipynb #8cafb684
 @patch
 def _weights(self:Sketch, q):
     "Weights (m,2,w) of the bytes for queries (m,d), and the products (m,) with the mean."
@@ -184,7 +190,7 @@ def _rounded(weights, longest, axis):
     off = unit*np.sqrt((off*off).sum(axis, keepdims=True))*longest
     return whole.astype(np.int8), unit, off
 
-# %% ../nbs/03d_sketch.ipynb #5c3a17f0
+# %% ../nbs/03d_sketch.ipynb #48fa52a4
 @patch
 def joint(self:Sketch, q):
     "Bytes (m,2w) of queries (m,d), the unit (m,) of products, the most to add (m,)."
@@ -236,7 +242,7 @@ def _take(self:Prepared, at):
     if self.check: self.check(at, rows)
     return rows
 
-# %% ../nbs/03d_sketch.ipynb #b4855086
+# %% ../nbs/03d_sketch.ipynb #10fd91e2
 def _high(products, k):
     "Numbers of at least k of the highest products (n,), and few more."
     columns = 64
@@ -254,7 +260,7 @@ def _floor(self:Prepared, q, at, k):
     scores.sort()
     return float(scores[-k]) - sum_error(len(q))
 
-# %% ../nbs/03d_sketch.ipynb #1bc9544b
+# %% ../nbs/03d_sketch.ipynb #f6b3ea9f
 @patch
 def _find_one(self:Prepared, q, k):
     "Scores and rows of one query (d,), and how many rows each part left; or None."
@@ -279,7 +285,7 @@ def _find_one(self:Prepared, q, k):
     order = np.argsort(-scores, kind='stable')[:k]            # ties: the lower row
     return scores[order], keep[order], len(at), len(keep)
 
-# %% ../nbs/03d_sketch.ipynb #347e115c
+# %% ../nbs/03d_sketch.ipynb #e4457b9e
 @patch
 def measure(self:Prepared)->tuple:
     "Shares of the rows that each part leaves where rows of the gallery are the queries."
@@ -467,7 +473,7 @@ def prepare(
     "Check a gallery once, and keep a sketch in bytes that excludes most of it."
     return Prepared(gallery)
 
-# %% ../nbs/03d_sketch.ipynb #61921247
+# %% ../nbs/03d_sketch.ipynb #46fa0bc6
 def pack_sketch(
     sketch:Sketch,
 )->list: # pieces of bytes
@@ -494,7 +500,7 @@ def _unpacked(f):
     for part in parts: f.readinto(part.reshape(-1).data)
     return Sketch(frame, parts, longest, learned=about['learned'])
 
-# %% ../nbs/03d_sketch.ipynb #c2a02fcd
+# %% ../nbs/03d_sketch.ipynb #adbfee5e
 def read_sketch(
     file:str|Path, # that holds the bytes of pack_sketch
     sha256:str,    # of its bytes
@@ -511,7 +517,7 @@ def read_sketch(
     raise InputError(f"'{file}' is damaged: delete it, and it is made anew when the "
                      'gallery is loaded')
 
-# %% ../nbs/03d_sketch.ipynb #445ec78d
+# %% ../nbs/03d_sketch.ipynb #ec27953f
 def update_sketch(
     sketch:Sketch,
     gallery,             # (n,d) of unit length, as it is now
