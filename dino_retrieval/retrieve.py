@@ -178,7 +178,7 @@ def _embedded(images, maker):
     read = [path for path in paths if path not in lost]
     return vectors, read, [name_of[path] for path in read]
 
-# %% ../nbs/03_retrieve.ipynb #e64cb520
+# %% ../nbs/03_retrieve.ipynb #dbf2e9d3
 class Searcher:
     "Exact search of vectors: by `topk` at first, prepared from the second time on."
     def __init__(self):
@@ -275,7 +275,7 @@ class InFolder:
             return {path: name for path, name in now.items() if path not in gone}
         self.update(rest, maker, drop=gone)
 
-# %% ../nbs/03_retrieve.ipynb #6070364b
+# %% ../nbs/03_retrieve.ipynb #3c0b989a
 class _Checked:
     "Compares vectors of a folder with their checksums, each once."
     def __init__(self, sums, folder):
@@ -308,7 +308,7 @@ def open_sketch(self:InFolder, sums):
         try: self.amend(sketch=dict(raw=pack_sketch(sketch)))
         except (OSError, InputError): pass       # read-only, or changed since: no matter
 
-# %% ../nbs/03_retrieve.ipynb #5ea948b9
+# %% ../nbs/03_retrieve.ipynb #d0c82653
 @patch
 def sketch_now(self:InFolder):
     "The sketch in the folder and the rows that it is of; None where there is none."

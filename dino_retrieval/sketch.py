@@ -31,7 +31,7 @@ def bytes_are_exact()->bool:
     want = 64*127**2*(signs.int() @ signs.int().T)
     return torch.equal(torch._int_mm(largest, largest.T), want)
 
-# %% ../nbs/03d_sketch.ipynb #70ff21fb
+# %% ../nbs/03d_sketch.ipynb #61c37924
 WIDTHS = (64, 128)         # bytes of a part of a sketch that are tried, in turn
 LEARN_FROM = 16_384        # rows
 
@@ -49,7 +49,7 @@ def _mixed(directions, rng):
     k = directions.shape[1]
     return directions @ np.linalg.qr(rng.normal(size=(k, k)))[0]
 
-# %% ../nbs/03d_sketch.ipynb #4f4d5521
+# %% ../nbs/03d_sketch.ipynb #492ffa08
 class _Frame:
     "Mean (d,), directions (d,2w) and steps (2,w) that the rows of a sketch share."
     def __init__(self, mean, directions, steps):
@@ -74,7 +74,7 @@ class _Frame:
             steps[part, :some.shape[1]] = np.maximum(1.1*largest, 1e-12)/127
         return cls(mean, directions, steps)
 
-# %% ../nbs/03d_sketch.ipynb #4b69a358
+# %% ../nbs/03d_sketch.ipynb #3b9050b8
 @patch
 def coded(self:_Frame, rows):
     "Bytes (2,n,w) of rows (n,d), the last two 0, and the lengths (2,n,2) left out."
@@ -128,7 +128,7 @@ def _coded_blocks(frame, gallery):
         for part in (0, 1): parts[part][rows] = codes[part]
     return parts, lengths
 
-# %% ../nbs/03d_sketch.ipynb #0c8bcf41
+# %% ../nbs/03d_sketch.ipynb #304a6ba5
 def _longest(part):
     "The greatest length of the bytes of a row, without the last two."
     most = 0
@@ -149,7 +149,7 @@ def _room(lengths):
     "The greatest lengths (2,2) that the last two bytes can tell: room for later rows."
     most = lengths.max(1)
     usual = np.median(lengths, axis=1)
-    return np.maximum(np.maximum(1.3*most, [1, 8]*usual), 1e-5)
+    return np.maximum(np.maximum(2*most, [1, 8]*usual), 1e-5)
 
 def _make_sketch(gallery, width):
     "A sketch of a gallery, from nothing."
@@ -159,7 +159,7 @@ def _make_sketch(gallery, width):
     _keep_lengths(frame, parts, lengths)
     return Sketch(frame, parts, list(map(_longest, parts)), learned=len(gallery))
 
-# %% ../nbs/03d_sketch.ipynb #8cafb684
+# %% ../nbs/03d_sketch.ipynb #f4305a0f
 @patch
 def _weights(self:Sketch, q):
     "Weights (m,2,w) of the bytes for queries (m,d), and the products (m,) with the mean."
@@ -190,7 +190,7 @@ def _rounded(weights, longest, axis):
     off = unit*np.sqrt((off*off).sum(axis, keepdims=True))*longest
     return whole.astype(np.int8), unit, off
 
-# %% ../nbs/03d_sketch.ipynb #48fa52a4
+# %% ../nbs/03d_sketch.ipynb #d0710a75
 @patch
 def joint(self:Sketch, q):
     "Bytes (m,2w) of queries (m,d), the unit (m,) of products, the most to add (m,)."
@@ -242,7 +242,7 @@ def _take(self:Prepared, at):
     if self.check: self.check(at, rows)
     return rows
 
-# %% ../nbs/03d_sketch.ipynb #10fd91e2
+# %% ../nbs/03d_sketch.ipynb #607f8922
 def _high(products, k):
     "Numbers of at least k of the highest products (n,), and few more."
     columns = 64
@@ -260,7 +260,7 @@ def _floor(self:Prepared, q, at, k):
     scores.sort()
     return float(scores[-k]) - sum_error(len(q))
 
-# %% ../nbs/03d_sketch.ipynb #f6b3ea9f
+# %% ../nbs/03d_sketch.ipynb #5ce174e2
 @patch
 def _find_one(self:Prepared, q, k):
     "Scores and rows of one query (d,), and how many rows each part left; or None."
@@ -285,7 +285,7 @@ def _find_one(self:Prepared, q, k):
     order = np.argsort(-scores, kind='stable')[:k]            # ties: the lower row
     return scores[order], keep[order], len(at), len(keep)
 
-# %% ../nbs/03d_sketch.ipynb #e4457b9e
+# %% ../nbs/03d_sketch.ipynb #9a1c5d30
 @patch
 def measure(self:Prepared)->tuple:
     "Shares of the rows that each part leaves where rows of the gallery are the queries."
@@ -473,7 +473,7 @@ def prepare(
     "Check a gallery once, and keep a sketch in bytes that excludes most of it."
     return Prepared(gallery)
 
-# %% ../nbs/03d_sketch.ipynb #46fa0bc6
+# %% ../nbs/03d_sketch.ipynb #7efa2bf8
 def pack_sketch(
     sketch:Sketch,
 )->list: # pieces of bytes
@@ -500,7 +500,7 @@ def _unpacked(f):
     for part in parts: f.readinto(part.reshape(-1).data)
     return Sketch(frame, parts, longest, learned=about['learned'])
 
-# %% ../nbs/03d_sketch.ipynb #adbfee5e
+# %% ../nbs/03d_sketch.ipynb #9cd5b205
 def read_sketch(
     file:str|Path, # that holds the bytes of pack_sketch
     sha256:str,    # of its bytes
@@ -517,7 +517,7 @@ def read_sketch(
     raise InputError(f"'{file}' is damaged: delete it, and it is made anew when the "
                      'gallery is loaded')
 
-# %% ../nbs/03d_sketch.ipynb #ec27953f
+# %% ../nbs/03d_sketch.ipynb #a51ea22a
 def update_sketch(
     sketch:Sketch,
     gallery,             # (n,d) of unit length, as it is now
