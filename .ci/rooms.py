@@ -23,6 +23,7 @@ NAMES = """
     accuracy_at_k ap_at_k ap_trapezoid map_at_r micro_ap ndcg_at_k open_set precision_at_k
     r_precision recall_at_k reciprocal_rank
     Embedder
+    Explanation explain
     html_report
     expand k_reciprocal learned_whitening whiten whitening
     Gallery Results

@@ -7,6 +7,7 @@ from dino_retrieval.data import (
     BadImage, ImageSet, demo_data, load_image, open_data, show_images)
 from dino_retrieval.embedding import embed
 from dino_retrieval.evaluate import Report, by_prefix, compare, evaluate, revisited
+from dino_retrieval.explain import Explanation, explain
 from dino_retrieval.files import InputError
 from dino_retrieval.guard import leave_one_out
 from dino_retrieval.losses import NormalizedSoftmax, batch_triplet_loss, triplet_loss

@@ -182,6 +182,17 @@ def __getitem__(self:TokenCache, key):
     view = self.views[rng.integers(len(self.views))]
     return self.tokens(i, view), int(self.s.labels[i]), i
 
+# %% ../nbs/02b_cache.ipynb #4a96cc6b
+@patch
+def subset(self:TokenCache,
+    at, # (n,) positions of images
+)->TokenCache:
+    "The cache of some of the images."
+    part = copy.copy(self)
+    part.s = self.s.subset(at)
+    part.contents = [self.contents[i] for i in at]
+    return part
+
 # %% ../nbs/02b_cache.ipynb #f060ae7c
 @patch
 def __getstate__(self:TokenCache):

@@ -145,7 +145,8 @@ CHOICES = dict(
     mining=('random', 'semihard', 'hard', 'all'), schedule=('constant', 'cosine'),
     loss=('triplet', 'softmax'),
     precision=('auto', 'fp32', 'bf16', 'fp16'), ap=('min', 'hits', 'total'),
-    rerank=('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten'),
+    rerank=('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten', 'patches',
+            'patches+kreciprocal'),
     tta=('hflip', 'multiscale', 'crops', 'none'))
 
 # %% ../nbs/10_cli.ipynb #a04e3e5b
@@ -388,7 +389,6 @@ def _check_shape(run, size, trainable, rank=None):
                          'backbone')
     if type(blocks) is not int or isinstance(trainable, str): return
     for block in trainable: check_block(block, blocks, f'--trainable={block}: ')
-
 
 # %% ../nbs/10_cli.ipynb #12ac6772
 def _to_device(model):
@@ -710,7 +710,7 @@ def dino_search(
     gallery:str,    # folder that dino_index wrote
     *images:str,    # images, or folders of them
     k:int=10,       # hits for each
-    rerank:str=None,# aqe, alpha, dba, kreciprocal or whiten (default: plain cosine)
+    rerank:str=None,# aqe, alpha, dba, whiten, kreciprocal, patches, patches+kreciprocal
     json:str=None,  # results file to write; -: to stdout
     show:str=None,  # image to write: 20 queries at most, with 20 hits
 ):

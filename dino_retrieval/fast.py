@@ -202,8 +202,8 @@ class FastEncoder:
 
 # %% ../nbs/01a_fast.ipynb #351fb1fe
 @patch
-def _few_at_a_time(self:FastEncoder, pixels, last):
-    "Micro-batches through the copied blocks; `last` is what takes the last one's place."
+def _few_at_a_time(self:FastEncoder, pixels, blocks, then):
+    "Micro-batches through these copied blocks, and through `then`."
     size = self.model.size
     if pixels.shape[-2:] != (size, size):
         raise InputError(f'this copy was made for {size} pixels a side')
@@ -212,18 +212,28 @@ def _few_at_a_time(self:FastEncoder, pixels, last):
     with scope:
         for x in pixels.split(self.micro):
             x = self.embeddings(x.to(self.dtype))
-            for block in self.blocks[:-1]: x = block(x)
-            out.append(last(x))
+            for block in blocks: x = block(x)
+            out.append(then(x))
     return torch.cat(out)
 
 @patch
 @torch.no_grad()
 def tokens(self:FastEncoder,
     pixels:torch.Tensor, # (b,3,size,size) normalised floats
+    depth:int=None,      # blocks to run; None: all that were copied
 )->torch.Tensor:         # (b,t,d)
-    "Tokens after the copied blocks."
-    last = self.blocks[-1] if self.blocks else nn.Identity()
-    return self._few_at_a_time(pixels, last)
+    "Tokens after the copied blocks, or after the first of them."
+    return self._few_at_a_time(pixels, self.blocks[:depth], nn.Identity())
+
+@patch
+@torch.no_grad()
+def patches(self:FastEncoder,
+    pixels:torch.Tensor, # (b,3,size,size) normalised floats
+)->torch.Tensor:         # (b,p,d) float32, row by row
+    "Final tokens of the patches, without the CLS token and the registers."
+    first = 1 + self.model.registers
+    def last(x): return self.norm(x)[:, first:].float()
+    return self._few_at_a_time(pixels, self.blocks, last)
 
 @patch
 @torch.no_grad()
@@ -233,7 +243,7 @@ def __call__(self:FastEncoder,
     "The model's vectors."
     cls_only = self.model.pool == 'cls'
     def last(x): return self.model.pooled(self.norm(self.blocks[-1](x, cls_only)))
-    return self._few_at_a_time(pixels, last)
+    return self._few_at_a_time(pixels, self.blocks[:-1], last)
 
 # %% ../nbs/01a_fast.ipynb #c15a957b
 _copying = Lock()     # one for all models: a lock in each could not be copied with it
@@ -313,13 +323,15 @@ def _block(b, x, heads, cls_only):
 def tail(
     model:Embedder,      # of any kind
     tokens:torch.Tensor, # (b,t,d) from trunk
+    depth:int=None,      # block that takes them; None: the first that trains
 )->torch.Tensor:         # (b,dim) float32 of unit length
-    "The blocks that train, with gradients."
+    "The blocks that train, or those from a depth on, with gradients."
     if not model.is_dinov2: return model(tokens)
     blocks, norm = _parts(model.backbone)
     heads = model.backbone.config.num_attention_heads
     x = tokens.float()
-    for i in range(model.depth, len(blocks)):
+    if depth is None: depth = model.depth
+    for i in range(depth, len(blocks)):
         cls_only = model.pool == 'cls' and i == len(blocks) - 1
         x = _block(blocks[i], x, heads, cls_only=cls_only)
     return model.pooled(norm(x))

@@ -104,18 +104,19 @@ FEW_CLASSES = 6
 def gain(
     ap:np.ndarray,      # (q,) average precision of the fine-tuned model
     frozen:np.ndarray,  # (q,) of the frozen one, same images
-    classes:np.ndarray, # (q,) of the images
+    classes:np.ndarray, # (q,) of the images; None: the interval is over images
     seed:int=0,         # of the bootstrap
-)->tuple:               # mean of the paired difference; ends of its 95 % interval
+    ci:float=.95,       # mass of the interval
+)->tuple:               # mean of the paired difference; ends of its interval
     "How much better a model is than the frozen one, and how sure that is."
     difference = np.asarray(ap - frozen)[:, None]
-    units = len(np.unique(classes))
+    units = 0 if classes is None else len(np.unique(classes))
     clusters = classes
     if units < FEW_CLASSES:                    # draw images
         units = len(difference)
         clusters = None
     draws = bootstrap(difference, seed, clusters=clusters)
-    low, high = interval(difference, draws, units, least=-1)
+    low, high = interval(difference, draws, units, ci=ci, least=-1)
     return difference.mean().item(), low[0].item(), high[0].item()
 
 def is_significant_gain(

@@ -14,6 +14,7 @@ import huggingface_hub
 import torch
 from torch import nn
 
+from . import __version__
 from .adapters import has_adapters, plain_copy
 from .batches import FILTERS
 from .files import check_output, write_safely
@@ -64,7 +65,7 @@ def _card(model, notes):
     tags = ['image-retrieval', 'dinov2', 'sentence-transformers', 'dino_retrieval']
     if model.pool == 'gem': tags.remove('sentence-transformers')
     blocks = ', '.join(map(str, model.layers)) or 'none'
-    made = [f'{n} {version(n)}' for n in ('dino_retrieval', 'torch', 'transformers')]
+    made = [f'{n} {version(n)}' for n in ('torch', 'transformers')]
     return f'''---
 library_name: transformers
 pipeline_tag: image-feature-extraction
@@ -77,7 +78,7 @@ Backbone `{name}`; {model.dim} numbers per image (`{model.pool}`, unit length);
 
 {notes}
 
-Made with {', '.join(made)}.
+Made with dino_retrieval {__version__}, {', '.join(made)}.
 '''
 
 # %% ../nbs/01c_hub.ipynb #db5d2289

@@ -119,11 +119,13 @@ class Embedder(nn.Module):
 
     def forward(self, pixels):
         "(b,3,h,w) normalised floats to (b,dim) float32 of unit length."
-        options = {}
+        return self.pooled(self.backbone(pixels, **self._options()).last_hidden_state)
+
+    def _options(self):
+        "What the backbone's forward pass must be told."
         takes = inspect.signature(self.backbone.forward).parameters
-        if 'interpolate_pos_encoding' in takes:          # a ViT
-            options['interpolate_pos_encoding'] = True
-        return self.pooled(self.backbone(pixels, **options).last_hidden_state)
+        if 'interpolate_pos_encoding' in takes: return dict(interpolate_pos_encoding=True)
+        return {}                                        # not a ViT
 
     def pooled(self, tokens):
         "(b,t,d) of the final hidden state to (b,dim) float32 of unit length."
@@ -196,6 +198,20 @@ def normalize(self:Embedder,
     mean = 255*torch.tensor(self.mean, device=self.device)[:, None, None]
     std = 255*torch.tensor(self.std, device=self.device)[:, None, None]
     return x.to(self.device, non_blocking=True).float().sub_(mean).div_(std)
+
+# %% ../nbs/01_model.ipynb #45da5517
+@patch
+@torch.no_grad()
+def patch_tokens(self:Embedder,
+    pixels:torch.Tensor,  # (b,3,size,size) normalised floats
+    precision:str='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
+)->torch.Tensor:          # (b,p,d) float32, row by row
+    "Final tokens of the patches, without the CLS token and registers."
+    from dino_retrieval.fast import fast_encoder         # which stands on this module
+    if self.is_dinov2: return fast_encoder(self, precision).patches(pixels)
+    options = self._options()
+    tokens = self.backbone(pixels, **options).last_hidden_state
+    return tokens[:, 1 + self.registers:].float()
 
 # %% ../nbs/01_model.ipynb #0c41d1f0
 IDLE = ('drop', 'initializer', 'layerscale_value', 'out_features', 'out_indices',

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['RERANK_SETTINGS', 'RERANK', 'Results', 'Maker', 'Searcher', 'InMemory', 'InFolder', 'Gallery', 'check_rerank',
-           'check_positions']
+           'crop_box', 'check_positions']
 
 # %% ../nbs/03_retrieve.ipynb #5716ddff
-import hashlib, json, os, warnings, zlib
+import hashlib, json, math, os, warnings, zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,18 @@ from PIL import Image
 
 from .compress import (
     build_index, check_index, pack_index, read_index, search_index)
-from .data import load_image
-from .embedding import check_tta, embed, embed_batches
+from .data import BadImage, load_image
+from .embedding import check_tta, embed, embed_batches, patch_batches
 from .files import (
     InputError, check_number, claim_folder, inside, open_file, printable, scores_path,
     stamp_of, to_json, write_text)
 from .metrics import score_threshold
 from .model import Embedder
-from .rerank import augmented, expand_rows, k_reciprocal, whiten, whitening
+from dino_retrieval.patches import (
+    PatchesOnDemand, build_patches, check_kind, mixed_similarity, pack_patches,
+    read_patches)
+from .rerank import (
+    augmented, expand_rows, k_reciprocal, rocchio, whiten, whitening)
 from .search import check_k, check_whole, is_whole, topk
 from .sketch import (
     Prepared, pack_sketch, prepare, read_sketch, update_sketch)
@@ -206,6 +210,7 @@ class InMemory:
         self.labels = labels or [None]*len(paths)
         self.info = {}
         self.index = None
+        self.patches = None
         self.changes = {}
         self.find = Searcher()
 
@@ -232,12 +237,22 @@ class InMemory:
         self.labels = [self.labels[i] for i in keep]
         self.info = {}
         self.index = None
+        self.patches = None
 
-    def amend(self, **entries): self.info.update(entries)
+# %% ../nbs/03_retrieve.ipynb #200ac26b
+@patch
+def amend(self:InMemory, **entries): self.info.update(entries)
 
-    def keep_index(self, index, about):
-        self.info['index'] = about
-        self.index = index
+@patch
+def keep_index(self:InMemory, index, about):
+    self.info['index'] = about
+    self.index = index
+
+@patch
+def keep_patches(self:InMemory, patches): self.patches = patches
+
+@patch
+def open_patches(self:InMemory): return self.patches
 
 # %% ../nbs/03_retrieve.ipynb #ed45dd6a
 def _pictures(images):
@@ -342,6 +357,7 @@ def read(self:InFolder):
     self.paths = [Path(row.path) for row in rows]
     self.labels = [row.label or None for row in rows]
     self.index = None
+    self.patches = None
     if by_sketch: self.open_sketch([int(row.crc32) for row in rows])
 
 def _has_sketch(folder):
@@ -380,6 +396,20 @@ def open_index(self:InFolder):
         file = inside(self.folder, about['file'])
         self.index = read_index(file, about, self.vectors.shape)
     return self.index
+
+@patch
+def keep_patches(self:InFolder, patches):
+    "Write patch tokens into the folder, and what is known about them."
+    self.amend(patches=pack_patches(patches))
+
+@patch
+def open_patches(self:InFolder):
+    "The patch tokens, from their file at the first call; None where there are none."
+    about = self.info.get('patches')
+    if about and self.patches is None:
+        file = inside(self.folder, about['file'])
+        self.patches = read_patches(file, about, len(self.paths))
+    return self.patches
 
 # %% ../nbs/03_retrieve.ipynb #afbe0536
 def _kept_model(held):
@@ -440,10 +470,13 @@ def build(cls:Gallery,
     path=None,        # folder to keep it in, or to bring up to date; None: in memory
     tta=('hflip',),   # views beside the plain one, of TTA
     drop:bool=False,  # drop images though half are gone, or a folder is unreadable
+    patches=False,    # keep patch tokens: True ('int8'), 'int8', 'fp16' or False
     **kwargs,
 )->Gallery:
     "Embed a gallery; images that cannot be read are named and left out."
     tta = check_tta(tta)
+    kind = 'int8' if patches is True else patches
+    if kind: check_kind(kind)
     maker = Maker(model, tta, **kwargs)
     if path is None:
         held = InMemory(np.empty((0, model.dim), np.float32), [])
@@ -452,15 +485,39 @@ def build(cls:Gallery,
         held = InFolder(path)
         unread = getattr(images, 'unread', ())
         held.update(_pictures(images), maker, unread=unread, drop=drop)
-    return cls(model, held, tta)
+    gallery = cls(model, held, tta)
+    if kind: gallery._have_patches(kind, **kwargs)
+    return gallery
+
+# %% ../nbs/03_retrieve.ipynb #3cafab23
+@patch
+@delegates(patch_batches)
+def keep_patches(self:Gallery,
+    kind:str='int8', # or 'fp16'
+    **kwargs,
+)->int:              # bytes that they take
+    "Keep the patch tokens of all images beside the vectors, for `rerank='patches'`."
+    patches = build_patches(self.model, self.paths, kind, **kwargs)
+    self.held.keep_patches(patches)
+    self._ready.pop('patches', None)
+    return patches.tokens.nbytes
+
+@patch
+def _have_patches(self:Gallery, kind, **kwargs):
+    "Compute the patch tokens, unless they are there or there is nothing to compute."
+    held = self.held.open_patches()
+    is_there = held is not None and held.kind == kind
+    if len(self) and not is_there: self.keep_patches(kind, **kwargs)
 
 # %% ../nbs/03_retrieve.ipynb #8fb544c6
 RERANK_SETTINGS = dict(aqe=dict(n=5), alpha=dict(n=5, alpha=3.), dba=dict(n=5, alpha=3.),
                        kreciprocal=dict(candidates=100, k1=20, k2=6, lam=.3),
-                       whiten=dict(dim=None))
+                       whiten=dict(dim=None), patches=dict(candidates=100, weight=.5))
+RERANK_SETTINGS['patches+kreciprocal'] = (RERANK_SETTINGS['kreciprocal']
+                                          | RERANK_SETTINGS['patches'])
 RERANK = (*RERANK_SETTINGS,)
 _RANGES = dict(n=(1, 1000), alpha=(0, 100), candidates=(1, 10_000), k1=(1, 10_000),
-              k2=(1, 10_000), lam=(0, 1), dim=(1, 100_000))
+              k2=(1, 10_000), lam=(0, 1), dim=(1, 100_000), weight=(0, 1))
 
 def check_rerank(
     rerank:str,         # one of RERANK, or None
@@ -477,7 +534,7 @@ def check_rerank(
         if name not in has:
             raise InputError(f"rerank='{rerank}' has no setting '{name}': it has "
                              f"{', '.join(has) or 'none at all'}")
-        if name in ('alpha', 'lam'): check_number(name, value, *_RANGES[name])
+        if name in ('alpha', 'lam', 'weight'): check_number(name, value, *_RANGES[name])
         elif value is not None or name != 'dim': check_whole(name, value, *_RANGES[name])
     return {**has, **given}
 
@@ -518,6 +575,92 @@ def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
     if rerank == 'kreciprocal': return _by_mutual(e, v, k, **settings)
     return self.held.search(e, k, exact=exact)
 
+# %% ../nbs/03_retrieve.ipynb #f2fef133
+@patch
+def _patches(self:Gallery, **kwargs):
+    "Where the patch tokens of the gallery come from: kept beside it, or on demand."
+    can_keep = hasattr(self.held, 'open_patches')
+    if can_keep and (kept := self.held.open_patches()): return kept
+    settings = {**kwargs, 'progress': False}
+    return self._prepared('patches', settings,
+                          lambda: PatchesOnDemand(self.model, self.paths, **settings))
+
+def _ordered(e, hits, similar, mutual):
+    "Order of candidates by similarity, or by k-reciprocal re-ranking with it."
+    if not mutual: return np.argsort(-similar, kind='stable')
+    return k_reciprocal(e, hits, similar=similar, **mutual)
+
+@patch
+def _by_patches(self:Gallery, items, e, k, settings, exact=False, **kwargs):
+    "Scores and rows of the best of the candidates after comparing them by patches."
+    mutual = {name: settings[name] for name in ('k1', 'k2', 'lam') if name in settings}
+    n = min(len(self), max(settings['candidates'], k))
+    scores, at = self.held.search(e, n, exact=exact)
+    source = self._patches(**kwargs)
+    order = np.empty((len(e), k), np.int64)
+    i = 0
+    for tokens in patch_batches(self.model, items, **kwargs):
+        for query in source.whitened(tokens):
+            similar = mixed_similarity(query, source.take(at[i]), scores[i],
+                                       weight=settings['weight'])
+            order[i] = _ordered(e[i], self.vectors[at[i]], similar, mutual=mutual)[:k]
+            i += 1
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(at, order, 1)
+
+# %% ../nbs/03_retrieve.ipynb #84483dcc
+def crop_box(
+    image:Image.Image,
+    box:tuple,        # (left, top, right, bottom), pixels from the upper left corner
+)->Image.Image:
+    "Cut a box out of an image; raises `InputError` for one that is not inside it."
+    try:
+        if isinstance(box, (str, bytes)): raise TypeError
+        left, top, right, bottom = map(float, box)
+    except (TypeError, ValueError):
+        raise InputError(f'box={box}: give (left, top, right, bottom) '
+                         'in pixels') from None
+    width, height = image.size
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise InputError(f'box={box}: it must lie inside the picture, which is {width} '
+                         f'pixels wide and {height} high, and hold a pixel')
+    return image.crop((int(left), int(top), math.ceil(right), math.ceil(bottom)))
+
+def _boxed(items, box):
+    "The part of the only query that lies in a box."
+    if len(items) != 1:
+        raise InputError(f'box={box}: it is of one query, and there are {len(items)}')
+    picture, = items
+    if isinstance(picture, (str, Path)): picture = load_image(picture)
+    elif isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
+        picture = Image.fromarray(picture)
+    if not isinstance(picture, Image.Image):
+        raise BadImage('an image in memory', 'neither path, PIL picture nor bytes')
+    return crop_box(picture, box)
+
+# %% ../nbs/03_retrieve.ipynb #25244d37
+@patch
+def _rows_of(self:Gallery, paths, name):
+    "The rows of marked images; raises `InputError` for one that is not in the gallery."
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths or ())
+    if not paths: return []
+    def places(): return {os.path.abspath(path): i for i, path in enumerate(self.paths)}
+    place = self._prepared('places', {}, places)
+    rows = []
+    for path in paths:
+        known = isinstance(path, (str, Path)) and os.path.abspath(path) in place
+        if not known: raise InputError(f"{name}: '{path}' is not in the gallery: mark "
+                                       'images that a search of it found')
+        rows.append(place[os.path.abspath(path)])
+    return rows
+
+@patch
+def _marks(self:Gallery, more, less):
+    "The rows of images marked as more, and of those marked as less."
+    marks = self._rows_of(more, 'more'), self._rows_of(less, 'less')
+    if both := set(marks[0]) & set(marks[1]):
+        raise InputError(f"'{self.paths[min(both)]}' is marked as more and as less")
+    return marks
+
 # %% ../nbs/03_retrieve.ipynb #8e69b1ce
 @patch(as_prop=True)
 def stamp(self:Gallery)->dict: # name, fingerprint, tta
@@ -542,21 +685,30 @@ def _name(query, i): return query if isinstance(query, (str, Path)) else f'query
 def search(self:Gallery,
     queries,           # ImageSet, or paths, PIL images, uint8 arrays; or one of them
     k:int=10,          # hits for each; all of a smaller gallery
-    rerank:str=None,   # aqe, alpha, dba, kreciprocal or whiten; None: plain cosine
+    rerank:str=None,   # one of RERANK; None: plain cosine
     exact:bool=False,  # ignore an approximate index, if there is one
     rerank_settings:dict=None, # those of the table above that are not the defaults
+    more=(),           # paths in the gallery, marked as right: relevance feedback
+    less=(),           # paths in the gallery, marked as wrong
+    box:tuple=None,    # (left, top, right, bottom) of the only query, pixels; None: all
     **kwargs,
 )->Results:
     "Rank the gallery for each query; raises `BadImage` for one that is unreadable."
     items = _items(queries)
+    names = [_name(query, i) for i, query in enumerate(items)]
+    if box is not None: items = [_boxed(items, box)]
     if is_whole(k) and k > len(self): k = len(self)
     check_k(k, len(self))
     settings = check_rerank(rerank, rerank_settings)
+    marks = self._marks(more, less)
     e = embed(self.model, items, self.tta, **kwargs)
-    scores, at = self._find(e, k, rerank, settings=settings, exact=exact)
-    names = [_name(query, i) for i, query in enumerate(items)]
+    if any(marks): e = rocchio(e, self.vectors[marks[0]], self.vectors[marks[1]])
+    if rerank in ('patches', 'patches+kreciprocal') and len(e):
+        scores, at = self._by_patches(items, e, k, settings, exact=exact, **kwargs)
+    else: scores, at = self._find(e, k, rerank, settings=settings, exact=exact)
     hits = [[self.paths[j] for j in row] for row in at]
-    threshold = None if rerank else self.info.get('threshold')
+    is_plain = not (rerank or any(marks))
+    threshold = self.info.get('threshold') if is_plain else None
     return Results(hits, scores, names, gallery=self.paths, threshold=threshold,
                    model=self.stamp)
 

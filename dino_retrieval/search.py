@@ -71,8 +71,10 @@ def _tensor(rows):
 def _rows(vectors, at):
     "Some rows of an array, a memory map or a tensor, as a tensor."
     # in one order in memory, since that is the order in which `_score` adds up
-    if torch.is_tensor(vectors): return vectors[at].contiguous()
-    if torch.is_tensor(at): at = at.numpy()
+    if torch.is_tensor(vectors):
+        if torch.is_tensor(at): at = at.to(vectors.device)
+        return vectors[at].contiguous()
+    if torch.is_tensor(at): at = at.cpu().numpy()
     return _tensor(vectors[at])
 
 def _blocks(gallery, block):
@@ -95,7 +97,7 @@ def _check_unit(x, first, what):
 def _best(s, c, least):
     "Values and columns of what may be among a row's `c` highest and exceeds `least`."
     m, n = s.shape
-    if n % 16 == 0:                # most groups of 16 hold nothing of interest
+    if s.device.type == 'cpu' and n % 16 == 0:     # most groups of 16 hold nothing
         groups = s.view(m, 16, -1)
         high = groups.amax(1) > least
         row, g = high.nonzero(as_tuple=True)
@@ -123,6 +125,8 @@ def _few(groups, row, g, least):
     return values, columns
 
 # %% ../nbs/03a_search.ipynb #5672453e
+def _products(q, g): return q @ g.T
+
 def _candidates(q, gallery, c, block, dtype):
     "Rough scores (m,c) and rows of the best candidates, best first."
     best = torch.full((len(q), c), -torch.inf, dtype=dtype, device=q.device)
@@ -131,7 +135,7 @@ def _candidates(q, gallery, c, block, dtype):
     for first, g in _blocks(gallery, block):
         g = g.to(q.device, dtype)
         _check_unit(g, first, 'gallery vector')
-        values, columns = _best(rough_q @ g.T, c, best[:, -1:])
+        values, columns = _best(_products(rough_q, g), c, best[:, -1:])
         all_values = torch.cat([best, values], dim=1)
         all_rows = torch.cat([at, columns + first], dim=1)
         best, order = all_values.topk(c)
@@ -152,8 +156,9 @@ def rank_candidates(
     "The best of the candidates by exact score, ties by lower row."
     at = at.sort(1)[0]
     parts = []
-    for some, rows in zip(q.split(16), at.split(16)):
-        g = _rows(gallery, rows.cpu()).to(q.device)
+    few = 16 if q.device.type == 'cpu' else 256
+    for some, rows in zip(q.split(few), at.split(few)):
+        g = _rows(gallery, rows).to(q.device)
         parts.append(_score(some, g))
     scores = torch.cat(parts)
     best, order = scores.sort(dim=1, descending=True, stable=True)
@@ -203,17 +208,32 @@ def _scan(q, gallery, k, block):
 # %% ../nbs/03a_search.ipynb #a2cd8a1e
 def _search_surely(q, gallery, k, block):
     "Exact scores (m,k) and rows of queries."
-    fast = pick_dtype(q.device)
-    s, at, sure = _search(q, gallery, k, block=block, dtype=fast)
+    block = block or _block(q)
+    s, at, sure = _search(q, gallery, k, block=block, dtype=_fast_dtype(q, gallery))
     again = _unsure(sure)
-    if fast != torch.float32 and len(again):
-        found = _search(q[again], gallery, k, block=block, dtype=torch.float32)
+    if len(again):
+        found = _search(q[again], gallery, k, block=block, dtype=_fine_dtype(q))
         s[again], at[again], sure[again] = found
     for row in _unsure(sure):
         s[row], at[row] = _scan(q[row], gallery, k, block=block)
     return s, at
 
 def _unsure(sure): return sure.logical_not().nonzero()[:, 0]
+
+def _block(q):
+    "Rows in one product: on a GPU as many as take a gigabyte, with their scores."
+    if q.device.type == 'cpu': return 8192
+    return max(2**28//max(q.shape), 8192)
+
+def _fast_dtype(q, gallery):
+    "What rough scores are computed in: on a GPU the gallery's own half precision."
+    kind = getattr(gallery, 'dtype', None)
+    if q.is_cuda and kind in (torch.float16, torch.bfloat16): return kind
+    return pick_dtype(q.device)
+
+def _fine_dtype(q):
+    "What is computed again; Apple's GPUs have no float64."
+    return torch.float32 if q.device.type == 'mps' else torch.float64
 
 # %% ../nbs/03a_search.ipynb #e1a2c749
 def _as_queries(queries, gallery):
@@ -231,15 +251,16 @@ def topk(
     queries,        # (m,d) of unit length: array, tensor or lists; (d,) is one query
     gallery,        # (n,d) of unit length: also a memory map, or a tensor on any device
     k:int,          # hits wanted, at most n
-    block:int=8192, # gallery rows in one product
+    block:int=None, # gallery rows in one product; None: 8192 on a CPU, more on a GPU
 )->tuple:           # scores (m,k) float32, indices (m,k) int64; best first
     "Exact search by cosine, ties by lower index; raises for k > n or lengths not 1."
     gallery = _vectors(gallery, 'the gallery')
     queries = _vectors(queries, 'queries', alone=True)
     check_k(k, len(gallery))
-    check_number('block', block, 1)
+    if block is not None:
+        check_number('block', block, 1)
+        block = int(block)
     k = int(k)                # NumPy's small integers, too
-    block = int(block)
     if len(queries) == 0:
         return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
     q = _as_queries(queries, gallery)

@@ -40,7 +40,7 @@ def _is_count(x, most=10**12): return type(x) is int and 0 <= x <= most
 def _is_token(x): return isinstance(x, str) and bool(re.fullmatch('[0-9a-f]{8}', x))
 
 def _is_name(x):
-    kinds = '(vectors|pictures|index|log|sketch)-[0-9a-f]{8}[.](bin|csv|faiss)'
+    kinds = '(vectors|pictures|index|patches|log|sketch)-[0-9a-f]{8}[.](bin|csv|faiss)'
     return isinstance(x, str) and bool(re.fullmatch(kinds, x))
 
 # %% ../nbs/03b_store.ipynb #7b60c3a5
@@ -57,6 +57,15 @@ def _is_valid_sketch(sketch):
     if sketch is None: return True
     return (_is_name(sketch['file']) and isinstance(sketch['sha256'], str)
             and _is_name(sketch['vectors']))
+
+def _is_valid_patches(patches):
+    "Is the entry of kept patch tokens what we would have written, or is there none?"
+    if patches is None: return True
+    shape = patches['shape']
+    return (_is_name(patches['file']) and patches['kind'] in ('int8', 'fp16')
+            and _is_count(patches['crc32']) and _is_count(patches['width'], 10**5)
+            and isinstance(shape, list) and len(shape) == 3
+            and all(map(_is_count, shape)))
 
 def _has_valid_files(info):
     "Are the names of the files ours?"
@@ -81,7 +90,8 @@ def _is_valid_info(info):
             and _is_count(info['generation']) and _is_count(info['count'])
             and _is_token(info['next']) and isinstance(info['model'], dict)
             and _has_valid_files(info) and _is_valid_index(info['index'])
-            and _is_valid_sketch(info.get('sketch')))
+            and _is_valid_sketch(info.get('sketch'))
+            and _is_valid_patches(info.get('patches')))
 
 # %% ../nbs/03b_store.ipynb #7db0d27a
 def read_info(
@@ -222,7 +232,8 @@ def _remove(folder, names):
 def _clean(folder, info):
     "Remove what an interrupted update left, but its log."
     coming = [f'vectors-{info["next"]}.bin', f'pictures-{info["next"]}.csv',
-              f'index-{info["next"]}.faiss', f'sketch-{info["next"]}.bin',
+              f'index-{info["next"]}.faiss', f'patches-{info["next"]}.bin',
+              f'sketch-{info["next"]}.bin',
               f'gallery-{info["next"]}.json']
     _remove(folder, [*info['retired'], *coming])
     left = inside(folder, f'model-{info["next"]}')
@@ -237,11 +248,14 @@ def _succeed(folder, info, retired, **changes):
     _remove(folder, after['retired'])
     return after
 
-def _index_of(info): return [info['index']['file']] if info['index'] else []
+def _extra(info, key):
+    "The file of an index or of patch tokens, if there is one."
+    return [info[key]['file']] if info.get(key) else []
 
 def _files_of(info):
     if not info['generation']: return []
-    return [info['vectors'], info['pictures'], *_index_of(info)]
+    more = _extra(info, 'index') + _extra(info, 'patches')
+    return [info['vectors'], info['pictures'], *more]
 
 def _write_state(folder, info, rows, take):
     "The next complete state, of `rows` and the vectors that `take(slice)` gives."
@@ -254,7 +268,7 @@ def _write_state(folder, info, rows, take):
     retired = [*_files_of(info), f'log-{info["next"]}.bin']
     return _succeed(folder, info, retired, generation=info['generation'] + 1,
                     count=len(rows), vectors=vectors, pictures=pictures, index=None,
-                    pictures_sha256=hashlib.sha256(raw).hexdigest())
+                    patches=None, pictures_sha256=hashlib.sha256(raw).hexdigest())
 
 # %% ../nbs/03b_store.ipynb #542c03fc
 MODEL_BYTES = 16_000_000_000          # of one file of a model, at the most
@@ -499,6 +513,7 @@ def amend_info(
     info:dict,        # as it was read
     index:dict=None,  # of an approximate index, with its bytes as raw
     sketch:dict=None, # of a sketch, with its bytes in pieces as raw; {}: drop it
+    patches:dict=None,# of patch tokens, with their bytes as raw
     **changes,        # entries to set
 )->dict:             # the new info
     "Set entries of `gallery.json`; raises `InputError` if the gallery has changed."
@@ -509,11 +524,15 @@ def amend_info(
         if now.get('generation') != info.get('generation'):
             raise InputError(f"the gallery '{folder}' has changed: load it again")
         if index:
-            retired = _index_of(now)
+            retired += _extra(now, 'index')
             about = {**index, 'raw': [index['raw']]}
             changes['index'] = _kept(folder, about, f'index-{now["next"]}.faiss')
+        if patches:
+            retired += _extra(now, 'patches')
+            about = {**patches, 'raw': [patches['raw']]}
+            changes['patches'] = _kept(folder, about, f'patches-{now["next"]}.bin')
         if sketch is not None:
-            if now.get('sketch'): retired.append(now['sketch']['file'])
+            retired += _extra(now, 'sketch')
             changes['sketch'] = None
         if sketch:
             about = {**sketch, 'vectors': now['vectors']}
