@@ -7,7 +7,7 @@ __all__ = ['WIDTHS', 'LEARN_FROM', 'LEAST', 'SPARE', 'BLOCK', 'bytes_are_exact',
            'pack_sketch', 'read_sketch', 'update_sketch']
 
 # %% ../nbs/03d_sketch.ipynb #9b148d0f
-import functools, itertools, json
+import functools, json
 from pathlib import Path
 
 import numpy as np
