@@ -323,6 +323,18 @@ def open_sketch(self:InFolder, sums):
         try: self.amend(sketch=dict(raw=pack_sketch(sketch)))
         except (OSError, InputError): pass       # read-only, or changed since: no matter
 
+# %% ../nbs/03_retrieve.ipynb #cee13afe
+@patch
+def some(self:InMemory, rows): return self.vectors[rows]
+
+@patch
+def some(self:InFolder, rows):
+    "A copy of some vectors, each compared once with its checksum."
+    vectors = np.array(self.vectors[rows])
+    prepared = self.find.prepared
+    if prepared is not None and prepared.check: prepared.check(rows, vectors)
+    return vectors
+
 # %% ../nbs/03_retrieve.ipynb #d0c82653
 @patch
 def sketch_now(self:InFolder):
@@ -661,6 +673,54 @@ def _marks(self:Gallery, more, less):
         raise InputError(f"'{self.paths[min(both)]}' is marked as more and as less")
     return marks
 
+# %% ../nbs/03_retrieve.ipynb #a4de82f8
+@patch
+def _chosen(self:Gallery, where):
+    "Numbers of the rows of a class or classes, or of those that a function chooses."
+    if callable(where):
+        pairs = zip(self.paths, self.labels)
+        return [i for i, (path, label) in enumerate(pairs) if where(path, label)]
+    known = sorted(set(self.labels) - {None})
+    names = {where} if isinstance(where, str) else set(where or ())
+    if wrong := names - set(known):
+        there = ', '.join(known[:10]) or 'none; embed an ImageSet with labels'
+        raise InputError(f"where: the gallery has no class '{min(map(str, wrong))}'; its "
+                         f'classes: {there}')
+    return [i for i, label in enumerate(self.labels) if label in names]
+
+class _SomePatches:
+    "The patch tokens of some rows."
+    def __init__(self, source, rows):
+        self.source = source
+        self.rows = rows
+
+    def take(self, at): return self.source.take(self.rows[at])
+    def whitened(self, tokens): return self.source.whitened(tokens)
+
+@patch
+def _only(self:Gallery, rows):
+    "Some rows as a gallery in memory."
+    if len(rows) == 0:
+        raise InputError('where, exclude: they leave no image of the gallery')
+    paths = [self.paths[i] for i in rows]
+    take = getattr(self.held, 'some', self.vectors.__getitem__)
+    held = InMemory(take(rows), paths, [self.labels[i] for i in rows])
+    known = {key: self.info.get(key) for key in ('threshold', 'fingerprint')}
+    held.info = {key: value for key, value in known.items() if value is not None}
+    kept = self.held.open_patches() if hasattr(self.held, 'open_patches') else None
+    if kept: held.patches = _SomePatches(kept, rows)
+    return Gallery(self.model, held, self.tta)
+
+@patch
+def _part(self:Gallery, where=None, exclude=()):
+    "The gallery that a search with these limits ranks."
+    gone = self._rows_of(exclude, 'exclude')
+    if where is None and not gone: return self
+    rows = range(len(self)) if where is None else self._chosen(where)
+    rows = np.setdiff1d(np.array(rows, int), np.array(gone, int))
+    key = where if callable(where) else rows.tobytes()
+    return self._prepared('part', (key, *gone), lambda: self._only(rows))
+
 # %% ../nbs/03_retrieve.ipynb #8e69b1ce
 @patch(as_prop=True)
 def stamp(self:Gallery)->dict: # name, fingerprint, tta
@@ -691,25 +751,28 @@ def search(self:Gallery,
     more=(),           # paths in the gallery, marked as right: relevance feedback
     less=(),           # paths in the gallery, marked as wrong
     box:tuple=None,    # (left, top, right, bottom) of the only query, pixels; None: all
+    where=None,        # class name or names, or f(path, class); None: all images
+    exclude=(),        # paths in the gallery that are not to be found
     **kwargs,
 )->Results:
     "Rank the gallery for each query; raises `BadImage` for one that is unreadable."
     items = _items(queries)
     names = [_name(query, i) for i, query in enumerate(items)]
     if box is not None: items = [_boxed(items, box)]
-    if is_whole(k) and k > len(self): k = len(self)
-    check_k(k, len(self))
     settings = check_rerank(rerank, rerank_settings)
+    part = self._part(where, exclude)
+    if is_whole(k) and k > len(part): k = len(part)
+    check_k(k, len(part))
     marks = self._marks(more, less)
     e = embed(self.model, items, self.tta, **kwargs)
     if any(marks): e = rocchio(e, self.vectors[marks[0]], self.vectors[marks[1]])
     if rerank in ('patches', 'patches+kreciprocal') and len(e):
-        scores, at = self._by_patches(items, e, k, settings, exact=exact, **kwargs)
-    else: scores, at = self._find(e, k, rerank, settings=settings, exact=exact)
-    hits = [[self.paths[j] for j in row] for row in at]
+        scores, at = part._by_patches(items, e, k, settings, exact=exact, **kwargs)
+    else: scores, at = part._find(e, k, rerank, settings=settings, exact=exact)
+    hits = [[part.paths[j] for j in row] for row in at]
     is_plain = not (rerank or any(marks))
     threshold = self.info.get('threshold') if is_plain else None
-    return Results(hits, scores, names, gallery=self.paths, threshold=threshold,
+    return Results(hits, scores, names, gallery=part.paths, threshold=threshold,
                    model=self.stamp)
 
 # %% ../nbs/03_retrieve.ipynb #fb301674
