@@ -391,11 +391,17 @@ def _check_shape(run, size, trainable, rank=None):
     for block in trainable: check_block(block, blocks, f'--trainable={block}: ')
 
 # %% ../nbs/10_cli.ipynb #12ac6772
+def _device():
+    "What commands compute on: 'cuda', 'mps' or 'cpu'."
+    import torch
+    if torch.cuda.is_available(): return 'cuda'
+    return 'mps' if torch.backends.mps.is_available() else 'cpu'
+
 def _to_device(model):
     "The model on this process's GPU, if there is one."
-    import torch
-    if not torch.cuda.is_available(): return model
-    return model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
+    kind = _device()
+    if kind == 'cpu': return model
+    return model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if kind == 'cuda' else kind)
 
 def _load(run, **kw):
     "The model of a run or model folder, a Hub name or 'tiny', on the best device."
@@ -501,7 +507,7 @@ def dino_train(
     interpolate:bool=False,               # try weights between frozen and tuned ones
     unseen:bool=False,                    # validate on classes that do not train
     tune:bool=False,                      # search loss, rate and epochs; keeps a cache
-    budget:int=None,                      # of that search, in epochs (default: 66)
+    budget:int=None,                      # of that search, in epochs (default: 62)
 ):
     "Fine-tune a backbone on labelled images."
     _check_model(backbone)
@@ -814,24 +820,42 @@ def _versions():
         try: yield name, version(name)
         except PackageNotFoundError: yield name, 'not installed'
 
-def _device():
-    "The device that commands use, with its arithmetic."
+def _device_name():
+    "The device that commands use."
     import torch
-    from dino_retrieval.precision import pick_dtype
-    kind = 'cuda' if torch.cuda.is_available() else 'cpu'
-    name = torch.cuda.get_device_name() if kind == 'cuda' else 'processor'
-    dtype = str(pick_dtype(kind)).removeprefix('torch.')
-    return f'{name}, {torch.get_num_threads()} threads, {dtype}'
+    kind = _device()
+    if kind == 'cuda': return torch.cuda.get_device_name()
+    name = "Apple's GPU" if kind == 'mps' else 'processor'
+    return f'{name}, {torch.get_num_threads()} threads'
+
+def _rates():
+    "Lines with the measured rates, the format that they speak for, and what they allow."
+    import torch
+    from dino_retrieval.precision import forward_work, gemm_rate, pick_dtype
+    kind = _device()
+    chosen = pick_dtype(kind)
+    name = str(chosen).removeprefix('torch.')
+    plain = rate = gemm_rate(torch.float32, kind)
+    yield 'float32', f'{plain:,.0f} GFLOP/s'
+    choice = 'float32: the device has no faster format'
+    if chosen != torch.float32:
+        rate = gemm_rate(chosen, kind)
+        yield name, f'{rate:,.0f} GFLOP/s'
+        choice = f'{name}: {rate/plain:.1f} times the rate of float32'
+    yield 'auto', choice
+    most = [f'{size} {rate/forward_work(width, layers):,.3g}' for size, width, layers in
+            (('small', 384, 12), ('base', 768, 12), ('large', 1024, 24))]
+    yield 'images a second', f'at most, at 224 px: {", ".join(most)}'
 
 @partial(command, answers=True)
 def dino_checks():
-    "Versions, device, fast arithmetic and caches: what a bug report should say."
+    "Versions, device, its speed and caches: what a bug report should say."
     from dino_retrieval import __version__
     from dino_retrieval.cache import CACHE
     from dino_retrieval.precision import bf16x3_is_faster
     python = '.'.join(map(str, sys.version_info[:3]))
     rows = [('dino_retrieval', __version__), ('python', python), *_versions(),
-            ('device', _device()),
+            ('device', _device_name()), *_rates(),
             ('split float32', 'faster' if bf16x3_is_faster(768) else 'not faster here'),
             ('token cache', f'{CACHE}' if CACHE.exists() else f'{CACHE}, not there yet'),
             ('network', 'off' if os.environ.get('HF_HUB_OFFLINE') == '1' else 'allowed')]

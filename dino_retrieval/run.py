@@ -121,7 +121,7 @@ def exclusive(
                 if not (was_there or os.listdir(out)): out.rmdir()
 
 # %% ../nbs/02e_run.ipynb #a74fef46
-RUN_FORMAT = 5                  # of last/: 5 since a search has states for each fold
+RUN_FORMAT = 6                  # of last/: 6 since a search tries four candidates
 
 class RunFolder:
     "A run on disk: `config.json`, `history.csv`, `model/`, and the states in `last/`."

@@ -37,9 +37,7 @@ SPACE = (                                     # the likeliest first
     dict(mining='semihard', times=1),
     dict(loss='softmax', times=2.5),
     dict(mining='semihard', times=2.5),
-    dict(mining='semihard', times=6),
-    dict(loss='softmax', times=8),
-    dict(mining='hard', times=1))
+    dict(loss='softmax', times=8))
 
 # %% ../nbs/02d_tune.ipynb #f6bfc168
 @dataclass(eq=False)
@@ -69,10 +67,10 @@ def candidates(
     return found
 
 # %% ../nbs/02d_tune.ipynb #c286fc53
-BUDGET = 66                                   # epochs
+BUDGET = 62                                   # epochs
 FINALISTS = 3                                 # candidates whose weights may be averaged
-RUNGS = (1, 1), (1/2, 3), (1/2, 10)           # fraction that trains on, and up to when
-RUNGS_UNSEEN = (1, 1), (1/2, 3), (1/2, 8)
+RUNGS = (1, 1), (3/4, 10)                     # fraction that trains on, and up to when
+RUNGS_UNSEEN = (1, 1), (3/4, 8)
 RUNGS_FOLDS = (1, 8),
 
 def rungs(
