@@ -285,6 +285,16 @@ def _floor(self:Prepared, q, at, k):
 
 # %% ../nbs/03d_sketch.ipynb #5ce174e2
 @patch
+def _scores(self:Prepared, q, at):
+    "Scores of one query (d,) and rows, a few megabytes of them at a time."
+    q = torch.from_numpy(q)
+    parts = []
+    for first in range(0, len(at), 2048):
+        rows = torch.from_numpy(self._take(at[first:first + 2048]))
+        parts.append(_score(q, rows).numpy())
+    return np.concatenate(parts)
+
+@patch
 def _find_one(self:Prepared, q, k):
     "Scores and rows of one query (d,), and how many rows each part left; or None."
     sketch, n = self.sketch, len(self)
@@ -303,8 +313,7 @@ def _find_one(self:Prepared, q, k):
     part = torch.from_numpy(sketch.parts[1].take(at, axis=0))
     bound += torch._int_mm(torch.from_numpy(codes), part.T).numpy()[0]*unit[0]
     keep = at[bound >= least - off[0]]
-    rows = torch.from_numpy(self._take(keep))
-    scores = _score(torch.from_numpy(q), rows).numpy()
+    scores = self._scores(q, keep)
     order = np.argsort(-scores, kind='stable')[:k]            # ties: the lower row
     return scores[order], keep[order], len(at), len(keep)
 
