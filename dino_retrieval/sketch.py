@@ -118,6 +118,10 @@ def _sample(gallery, most=LEARN_FROM):
     at = torch.arange(0, len(gallery), -(-len(gallery)//most))
     return _rows(gallery, at).double().numpy()
 
+def _check_all(gallery):
+    for first, g in _blocks(gallery, 4096):
+        _check_unit(g.float(), first, 'gallery vector')
+
 def _coded_blocks(frame, gallery, parts=(0, 1)):
     "Bytes and lengths of a gallery; raises where a length is not 1."
     n = len(gallery)
@@ -161,7 +165,9 @@ def _with_room(frame, lengths, parts=(0, 1)):
 # %% ../nbs/03d_sketch.ipynb #8c99e1bd
 def _make_sketch(gallery, width):
     "A sketch of a gallery, from nothing."
-    frame = _Frame.learn(_sample(gallery), width)
+    sample = _sample(gallery)
+    if not np.isfinite(sample).all(): _check_all(gallery)
+    frame = _Frame.learn(sample, width)
     parts, lengths = _coded_blocks(frame, gallery)
     frame = _with_room(frame, lengths)
     _keep_lengths(frame, parts, lengths)
