@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EXAMPLES', 'LIMITS', 'CHOICES', 'OUR_FIRST_BYTES', 'TUNED', 'RANKS', 'SHOWN', 'COMMANDS', 'SUBCOMMANDS', 'MODELS',
            'numbers', 'blocks', 'Result', 'command', 'dino_train', 'dino_retrieve', 'dino_eval', 'dino_audit',
-           'dino_index', 'dino_search', 'dino_demo', 'dino_version', 'dino_checks', 'dino']
+           'dino_index', 'dino_search', 'dino_app', 'dino_demo', 'dino_version', 'dino_checks', 'dino']
 
 # %% ../nbs/10_cli.ipynb #fdf785d0
 import argparse, difflib, importlib.util, inspect, json, os, re, sys, tempfile, warnings
@@ -67,7 +67,9 @@ EXAMPLES = dict(
            'dino index facebook/dinov2-base photos --out gallery'],
     search=['dino search gallery query.jpg',
             'dino search gallery new/ --k 5 --show hits.png',
-            'dino search gallery query.jpg --json - | jq'])
+            'dino search gallery query.jpg --json - | jq'],
+    app=['dino app gallery', 'dino app photos --model tiny',
+         'dino app gallery --port 8000 --browse'])
 
 # %% ../nbs/10_cli.ipynb #a45a8f9f
 def _near(word, words):
@@ -138,7 +140,8 @@ LIMITS = dict(                         # of every number that a command takes
     val_split=(.001, .999), budget=(10, 100_000), size=(1, 16_384),
     trainable=(-1000, 1000),
     layer_decay=(1e-6, 1), rank=(1, 16_384),
-    patience=(0, 100_000), seed=(0, 4e9), max_bad=(0, 1), k=(1, 1e9), ks=(1, 1e9))
+    patience=(0, 100_000), seed=(0, 4e9), max_bad=(0, 1), k=(1, 1e9), ks=(1, 1e9),
+    port=(1, 65_535))
 
 # %% ../nbs/10_cli.ipynb #d796b85f
 CHOICES = dict(
@@ -652,6 +655,7 @@ def dino_index(
     out:str,           # gallery folder, made or brought up to date
     tta:str='hflip',   # hflip, multiscale, crops, several with commas, or none
     drop:bool=False,   # even if more than half vanished, or a folder is unreadable
+    regions:bool=False,# hold crops too, to find small objects; stays on for a gallery
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
@@ -662,7 +666,7 @@ def dino_index(
     claim_folder(out, 'gallery.json', 'a gallery', s.paths)
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=())
-    g = Gallery.build(model, s, out, tta=tta, drop=drop)
+    g = Gallery.build(model, s, out, tta=tta, drop=drop, regions=regions)
     print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
     _tell(f'{len(g):,} pictures in {out}')
 
@@ -678,18 +682,21 @@ def _hit_lines(results):
         hits = results.paths[i]
         good = [True]*len(hits) if results.matched is None else results.matched[i]
         yield f'{query}' if any(good) else f'{query}: nothing like it here'
-        for path, score, matched in zip(hits, results.scores[i], good):
+        for j, (path, score, matched) in enumerate(zip(hits, results.scores[i], good)):
             note = '' if matched else '  (below the threshold)'
+            if results.boxes and results.boxes[i][j]: note += f'  {results.boxes[i][j]}'
             yield f'  {score:.3f}  {_from_here(path)}{note}'
 
 def _hits_as_json(results):
     "The same as a JSON document: the rows of a results file, with scores and paths."
     rows = []
-    for query, hits, scores in zip(results.query_paths, results.paths, results.scores):
-        rows.append(dict(filename=query.name, path=os.path.abspath(query),
-                         samples=[hit.name for hit in hits],
-                         paths=[str(hit) for hit in hits],
-                         scores=[round(float(score), 6) for score in scores]))
+    for i, query in enumerate(results.query_paths):
+        hits = results.paths[i]
+        row = dict(filename=query.name, path=os.path.abspath(query),
+                   samples=[hit.name for hit in hits], paths=[str(hit) for hit in hits],
+                   scores=[round(float(score), 6) for score in results.scores[i]])
+        if results.boxes: row['boxes'] = results.boxes[i]
+        rows.append(row)
     return json.dumps(rows, indent=1)
 
 # %% ../nbs/10_cli.ipynb #76bedb13
@@ -740,6 +747,52 @@ def dino_search(
     if json: _note(f'wrote {json}')
     if show: _note(f'wrote {show} with {min(20, len(r))} of {len(r):,} queries')
     return Result(document)
+
+# %% ../nbs/10_cli.ipynb #54a80661
+def _wait():
+    "Sleep until the process is told to stop, by Ctrl-C or SIGTERM."
+    import signal, threading
+    def stop(*_): raise KeyboardInterrupt
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
+    try: threading.Event().wait()
+    except KeyboardInterrupt: pass
+
+def _check_app(k):
+    "Raise `InputError` where Gradio is missing, or for more hits than a page shows."
+    from dino_retrieval.files import InputError, check_number
+    check_number('--k', k, 1, 100)
+    if importlib.util.find_spec('gradio') is None:
+        raise InputError("the page needs Gradio: pip install 'dino_retrieval[app]'")
+
+# %% ../nbs/10_cli.ipynb #f87881dc
+@partial(command, answers=True)
+def dino_app(
+    gallery:str,    # folder that dino_index wrote, or a folder of pictures with --model
+    *,
+    model:str=None, # run, model folder, Hub name or tiny: to index a folder of pictures
+    k:int=12,       # hits at first
+    host:str='127.0.0.1', # address to listen on; others than this machine: no password!
+    port:int=None,  # to listen on (default: the first free one from 7860)
+    browse:bool=False, # open the page in a browser
+):
+    "Search a gallery by hand, on a page in the browser."
+    if model: _check_model(model)
+    _check_app(k)
+    from dino_retrieval.app import free_port, is_local, open_shown, serving
+    free_port(host, port)
+    if not is_local(host):
+        warnings.warn(f'--host={host}: whoever reaches this machine can search and see '
+                      'the pictures of the gallery; there is no password', stacklevel=2)
+    load = partial(_load, model, trainable_layers=()) if model else None
+    _tell(f"opening '{gallery}'")
+    os.environ['MPLBACKEND'] = 'agg'       # the page draws in threads that have no window
+    shown = open_shown(gallery, load)
+    shown.gallery.model = _to_device(shown.gallery.model)
+    with serving(shown, k, host, port=port, browse=browse) as address:
+        _tell(f'{len(shown):,} pictures at {address}; stop with Ctrl-C')
+        sys.stdout.flush()
+        _wait()
 
 # %% ../nbs/10_cli.ipynb #d64e4a97
 def _open_demo(out):
@@ -803,7 +856,7 @@ def dino_demo(
 # %% ../nbs/10_cli.ipynb #da21fc4d
 COMMANDS = dict(
     demo=dino_demo, train=dino_train, retrieve=dino_retrieve, eval=dino_eval,
-    audit=dino_audit, index=dino_index, search=dino_search)
+    audit=dino_audit, index=dino_index, search=dino_search, app=dino_app)
 
 # %% ../nbs/10_cli.ipynb #774722cc
 @partial(command, answers=True)

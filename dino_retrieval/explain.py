@@ -62,23 +62,25 @@ def _by_occlusion(model, x, other, *, flips, precision):
     return scores[0] - scores[1:]
 
 # %% ../nbs/08_explain.ipynb #29664612
-def _by_gradient(model, x, other, *, flips, precision, steps):
-    "Contributions (t,) of all tokens of x (3,h,w) to its cosine with `other`."
+def _halfway(encode): return len(encode.blocks)//2
+
+def _by_gradient(model, tokens, grey, others, *, flips, precision, steps):
+    "What all tokens (t,) of each image add to its cosine with its row of `others`."
     encode = fast_encoder(model, precision)
-    middle = len(encode.blocks)//2
-    views = _views(x[None], flips)
-    grey = encode.tokens(torch.zeros_like(views[:1]), middle).float()
-    way = encode.tokens(views, middle).float() - grey
-    mixed = torch.autocast(x.device.type, encode.dtype,
+    grey = grey.float()
+    way = tokens.float() - grey
+    mixed = torch.autocast(tokens.device.type, encode.dtype,
                            enabled=encode.dtype != torch.float32)
     gradient = 0
     for step in range(steps):
         at = (grey + (step + .5)/steps*way).requires_grad_()
         with mixed:
-            e = _mean_vector(tail(model, at, middle), flips)
-        score = (e @ other).sum()
+            e = _mean_vector(tail(model, at, _halfway(encode)), flips)
+        score = (e*others).sum()
         gradient = gradient + torch.autograd.grad(score, at)[0]
-    return _of_image((way*gradient/steps).sum(-1), flips, others=1 + model.registers)
+    shares = (way*gradient/steps).sum(-1)
+    by_view = shares.unflatten(0, (len(flips), -1)).unbind(1)
+    return [_of_image(views, flips, others=1 + model.registers) for views in by_view]
 
 def _of_image(shares, flips, *, others):
     "Shares (views,t) of tokens as those of one image (t,): mirror images turned back."
@@ -125,19 +127,12 @@ class Explanation:
     method:str           # one of METHODS
 
 # %% ../nbs/08_explain.ipynb #8b0c6621
-def _contributions(model, pixels, vectors, *, flips, precision, method, steps):
-    "The map (rows,columns) of each of two images."
-    maps = []
-    for x, other in zip(pixels, vectors.flip(0)):
-        how = dict(flips=flips, precision=precision)
-        if method == 'occlusion': c = _by_occlusion(model, x, other, **how)
-        else:
-            c = _by_gradient(model, x, other, steps=steps, **how)[1 + model.registers:]
-        side = round(len(c)**.5)
-        maps.append(c.float().cpu().numpy().reshape(side, side))
-    return maps
-
 def _as_picture(x): return x.permute(1, 2, 0).numpy()
+
+def _as_map(shares):
+    "Contributions (p,) of the patches of a square as an array (rows,columns)."
+    side = round(len(shares)**.5)
+    return shares.float().cpu().numpy().reshape(side, side)
 
 def explain(
     model:Embedder,          # on DINOv2
@@ -158,16 +153,25 @@ def explain(
                          f'{type(model.backbone).__name__}: load a DINOv2')
     seen = torch.stack([_seen(model, query), _seen(model, hit)])
     pixels = model.normalize(seen)
-    with_grey = torch.cat([pixels, torch.zeros_like(pixels[:1])])
     encode = fast_encoder(model, precision)
-    e = _mean_vector(encode(_views(with_grey, flips)), flips)
-    maps = _contributions(model, pixels, e[:2], flips=flips, precision=precision,
-                          method=method, steps=steps)
-    tokens = encode.patches(pixels)
-    return Explanation(_as_picture(seen[0]), _as_picture(seen[1]), float(e[0] @ e[1]),
-                       query_map=maps[0], hit_map=maps[1],
-                       grey=(float(e[2] @ e[1]), float(e[2] @ e[0])),
-                       matches=mutual_matches(*tokens), method=method)
+    views = torch.cat([_views(pixels, flips), torch.zeros_like(pixels[:1])])
+    halfway = encode.tokens(views, _halfway(encode))
+    final = encode.finish(halfway, _halfway(encode))
+    vectors = model.pooled(final)
+    grey = vectors[-1]                                      # its mirror image is the same
+    a, b = _mean_vector(vectors[:-1], flips)
+    how = dict(flips=flips, precision=precision)
+    first = 1 + model.registers                              # of the patches
+    if method == 'occlusion':
+        maps = [_by_occlusion(model, x, other, **how) for x, other in zip(pixels, (b, a))]
+    else:
+        shares = _by_gradient(model, halfway[:-1], halfway[-1:], torch.stack([b, a]),
+                              steps=steps, **how)
+        maps = [tokens[first:] for tokens in shares]
+    return Explanation(_as_picture(seen[0]), _as_picture(seen[1]), float(a @ b),
+                       query_map=_as_map(maps[0]), hit_map=_as_map(maps[1]),
+                       grey=(float(grey @ b), float(grey @ a)),
+                       matches=mutual_matches(*final[:2, first:]), method=method)
 
 # %% ../nbs/08_explain.ipynb #378b80f6
 def _thirds(shares):

@@ -245,6 +245,22 @@ def __call__(self:FastEncoder,
     def last(x): return self.model.pooled(self.norm(self.blocks[-1](x, cls_only)))
     return self._few_at_a_time(pixels, self.blocks[:-1], last)
 
+# %% ../nbs/01a_fast.ipynb #513e4ddb
+@patch
+@torch.no_grad()
+def finish(self:FastEncoder,
+    tokens:torch.Tensor, # (b,t,d) after the first `depth` blocks
+    depth:int,           # of tokens
+)->torch.Tensor:         # (b,t,d) float32
+    "The final hidden state, normalised, from tokens on the way."
+    out = []
+    with matmul_precision(self.matmul) if self.matmul else nullcontext():
+        for x in tokens.split(self.micro):
+            x = x.to(self.dtype, copy=True)             # which a block may overwrite
+            for block in self.blocks[depth:]: x = block(x)
+            out.append(self.norm(x).float())
+    return torch.cat(out)
+
 # %% ../nbs/01a_fast.ipynb #c15a957b
 _copying = Lock()     # one for all models: a lock in each could not be copied with it
 

@@ -28,6 +28,7 @@ from .model import Embedder
 from dino_retrieval.patches import (
     PatchesOnDemand, build_patches, check_kind, mixed_similarity, pack_patches,
     read_patches)
+from .regions import build_regions, pack_regions, read_regions
 from .rerank import (
     augmented, expand_rows, k_reciprocal, rocchio, whiten, whitening)
 from .search import check_k, check_whole, is_whole, topk
@@ -35,7 +36,7 @@ from .sketch import (
     Prepared, pack_sketch, prepare, read_sketch, update_sketch)
 from .store import (
     STATE, amend_info, check_maker, find_gallery, kept_sketch, model_is_sound,
-    read_store, update_store, warn_left_out)
+    read_info, read_store, update_store, warn_left_out)
 
 # %% ../nbs/03_retrieve.ipynb #1044ab77
 class Results:
@@ -47,6 +48,7 @@ class Results:
         gallery:list=None,   # paths of the whole gallery; None: not known
         threshold:float=None,# cosine from which a hit is a match; None: not calibrated
         model:dict=None,     # name, fingerprint and tta of the model; None: not known
+        boxes:list=None,     # (left, top, right, bottom) of each hit; None: no regions
     ):
         self.paths = [list(map(Path, row)) for row in paths]
         self.scores = scores
@@ -54,6 +56,7 @@ class Results:
         self.gallery = gallery
         self.threshold = threshold
         self.model = model
+        self.boxes = boxes
 
     def __len__(self): return len(self.query_paths)
 
@@ -71,8 +74,9 @@ def _text_sha256(text): return hashlib.sha256(text.encode()).hexdigest()
 def _details(self:Results, i):
     "Full paths and scores of the hits of one query."
     scores = [round(float(score), 6) for score in self.scores[i]]
+    more = {} if self.boxes is None else dict(boxes=self.boxes[i])
     return dict(path=str(self.query_paths[i]), paths=list(map(str, self.paths[i])),
-                scores=scores)
+                scores=scores, **more)
 
 @patch
 def save(self:Results,
@@ -103,6 +107,13 @@ def _read_text(path):
     try: return raw.decode()
     except UnicodeDecodeError: raise InputError(f"'{path}' is not in UTF-8") from None
 
+def _kept_boxes(queries):
+    "The boxes of the hits as tuples, None for a whole image; None without any."
+    if not all('boxes' in query for query in queries): return None
+    found = []
+    for query in queries: found.append([box and tuple(box) for box in query['boxes']])
+    return found or None
+
 def _unpack(rows, details):
     "Results from the contents of both files; `details` is None without the second."
     if not isinstance(rows, list): raise TypeError('not a list')
@@ -112,7 +123,8 @@ def _unpack(rows, details):
     scores = np.array(_column(queries, 'scores'), np.float32)
     return Results(_column(queries, 'paths'), scores, _column(queries, 'path'),
                    gallery=details['gallery'], threshold=details.get('threshold'),
-                   model=stamp_of(details, 'the scores file'))
+                   model=stamp_of(details, 'the scores file'),
+                   boxes=_kept_boxes(queries))
 
 @patch(cls_method=True)
 def load(cls:Results,
@@ -218,6 +230,9 @@ class InMemory:
         self.info = {}
         self.index = None
         self.patches = None
+        self.regions = None
+        self.has_regions = False
+        self.keys = [object() for _ in paths]
         self.changes = {}
         self.find = Searcher()
 
@@ -233,6 +248,7 @@ class InMemory:
         self.vectors = np.concatenate([self.vectors, vectors])
         self.paths = self.paths + paths
         self.labels = self.labels + names
+        self.keys = self.keys + [object() for _ in paths]
 
     def remove(self, paths, maker):
         "Take images out."
@@ -242,9 +258,11 @@ class InMemory:
         self.vectors = self.vectors[keep]
         self.paths = [self.paths[i] for i in keep]
         self.labels = [self.labels[i] for i in keep]
+        self.keys = [self.keys[i] for i in keep]
         self.info = {}
         self.index = None
         self.patches = None
+        self.regions = None
 
 # %% ../nbs/03_retrieve.ipynb #200ac26b
 @patch
@@ -260,6 +278,14 @@ def keep_patches(self:InMemory, patches): self.patches = patches
 
 @patch
 def open_patches(self:InMemory): return self.patches
+
+@patch
+def keep_regions(self:InMemory, regions):
+    self.regions = regions
+    self.has_regions = True
+
+@patch
+def open_regions(self:InMemory): return self.regions
 
 # %% ../nbs/03_retrieve.ipynb #ed45dd6a
 def _pictures(images):
@@ -375,8 +401,10 @@ def read(self:InFolder):
     self.info, rows, self.vectors = read_store(self.folder, check=not lean)
     self.paths = [Path(row.path) for row in rows]
     self.labels = [row.label or None for row in rows]
+    self.keys = [row.sha256 for row in rows]
     self.index = None
     self.patches = None
+    self.regions = None
     if by_sketch: self.open_sketch([int(row.crc32) for row in rows])
 
 def _has_sketch(folder):
@@ -429,6 +457,23 @@ def open_patches(self:InFolder):
         file = inside(self.folder, about['file'])
         self.patches = read_patches(file, about, len(self.paths))
     return self.patches
+
+@patch(as_prop=True)
+def has_regions(self:InFolder)->bool: return self.info.get('with_regions', False)
+
+@patch
+def keep_regions(self:InFolder, regions):
+    "Write the vectors of regions into the folder, and what is known about them."
+    self.amend(regions=pack_regions(regions))
+
+@patch
+def open_regions(self:InFolder):
+    "The regions, from their file at the first call; None where there are none."
+    about = self.info.get('regions')
+    if about and self.regions is None:
+        file = inside(self.folder, about['file'])
+        self.regions = read_regions(file, about, self.vectors.shape)
+    return self.regions
 
 # %% ../nbs/03_retrieve.ipynb #afbe0536
 def _kept_model(held):
@@ -490,23 +535,37 @@ def build(cls:Gallery,
     tta=('hflip',),   # views beside the plain one, of TTA
     drop:bool=False,  # drop images though half are gone, or a folder is unreadable
     patches=False,    # keep patch tokens: True ('int8'), 'int8', 'fp16' or False
+    regions:bool=False,# hold crops of each image too; a gallery that does goes on
     **kwargs,
 )->Gallery:
     "Embed a gallery; images that cannot be read are named and left out."
     tta = check_tta(tta)
     kind = 'int8' if patches is True else patches
     if kind: check_kind(kind)
+    if kind and regions: raise InputError('patches and regions: choose one of them')
     maker = Maker(model, tta, **kwargs)
+    before = None
     if path is None:
         held = InMemory(np.empty((0, model.dim), np.float32), [])
         held.add(images, maker)
     else:
         held = InFolder(path)
+        before = _regions_in(path)
         unread = getattr(images, 'unread', ())
         held.update(_pictures(images), maker, unread=unread, drop=drop)
     gallery = cls(model, held, tta)
     if kind: gallery._have_patches(kind, **kwargs)
+    if regions or held.has_regions: gallery._have_regions(before, **kwargs)
     return gallery
+
+def _regions_in(folder):
+    "Keys and regions of a gallery folder before a change; None where there are none."
+    held = InFolder(folder)
+    try:
+        if not read_info(folder).get('regions'): return None
+        held.read()
+        return held.keys, held.open_regions()
+    except (InputError, OSError): return None          # what is damaged is made again
 
 # %% ../nbs/03_retrieve.ipynb #3cafab23
 @patch
@@ -527,6 +586,43 @@ def _have_patches(self:Gallery, kind, **kwargs):
     held = self.held.open_patches()
     is_there = held is not None and held.kind == kind
     if len(self) and not is_there: self.keep_patches(kind, **kwargs)
+
+# %% ../nbs/03_retrieve.ipynb #0d2599a5
+def _has_regions(held): return getattr(held, 'has_regions', False)
+
+@patch
+def _have_regions(self:Gallery, before=None, **kwargs):
+    "Compute the crops that are not there yet; `before`: keys and regions of earlier."
+    try:
+        if self.held.open_regions() is not None: return
+    except InputError: pass                                      # damaged: made again
+    regions = build_regions(self.model, self.paths, self.vectors, self.held.keys,
+                            tta=self.tta, before=before, **kwargs)
+    self.held.keep_regions(regions)
+
+@patch
+def _regions_before(self:Gallery):
+    "Keys and regions as they are before a change; None without."
+    if not _has_regions(self.held): return None
+    try: regions = self.held.open_regions()
+    except InputError: return None
+    return None if regions is None else (self.held.keys, regions)
+
+@patch
+def _find_regions(self:Gallery, e, k):
+    "Scores, rows and boxes of the images with the best parts."
+    regions = self.held.open_regions()
+    if regions is None:
+        raise InputError('the regions of this gallery are not complete, since an update '
+                         'was interrupted: dino_index with the same pictures goes on')
+    return regions.search(e, k)
+
+@patch
+def _check_whole(self:Gallery, what, is_asked=True):
+    "Raise `InputError` for what works on whole images only."
+    if is_asked and _has_regions(self.held):
+        raise InputError(f'{what} works on whole pictures, and this gallery has '
+                         'regions: build one without')
 
 # %% ../nbs/03_retrieve.ipynb #8fb544c6
 RERANK_SETTINGS = dict(aqe=dict(n=5), alpha=dict(n=5, alpha=3.), dba=dict(n=5, alpha=3.),
@@ -771,20 +867,33 @@ def search(self:Gallery,
     if is_whole(k) and k > len(part): k = len(part)
     check_k(k, len(part))
     marks = self._marks(more, less)
+    self._check_whole(f"rerank='{rerank}'", is_asked=rerank)
+    self._check_whole('more or less like a hit', is_asked=any(marks))
+    self._check_whole('where or exclude', is_asked=part is not self)
     e = embed(self.model, items, self.tta, **kwargs)
+    boxes = None
     if any(marks): e = rocchio(e, self.vectors[marks[0]], self.vectors[marks[1]])
     if rerank in ('patches', 'patches+kreciprocal') and len(e):
         scores, at = part._by_patches(items, e, k, settings, exact=exact, **kwargs)
+    elif _has_regions(self.held): scores, at, boxes = self._find_regions(e, k)
     else: scores, at = part._find(e, k, rerank, settings=settings, exact=exact)
     hits = [[part.paths[j] for j in row] for row in at]
-    is_plain = not (rerank or any(marks))
+    is_plain = not (rerank or any(marks) or boxes)
     threshold = self.info.get('threshold') if is_plain else None
     return Results(hits, scores, names, gallery=part.paths, threshold=threshold,
-                   model=self.stamp)
+                   model=self.stamp, boxes=boxes)
 
 # %% ../nbs/03_retrieve.ipynb #fb301674
 _COLOURS = {None: 'lightgrey', True: 'tab:green', False: 'tab:red'}
 _MARKS = {None: '', True: '✓ ', False: '✗ '}
+
+def _outline(ax, box):
+    "Draw a box of an image, in pixels."
+    from matplotlib.patches import Rectangle
+    left, top, right, bottom = box
+    for edge, width in (('black', 2.5), ('white', 1.2)):
+        ax.add_patch(Rectangle((left - .5, top - .5), right - left, bottom - top,
+                               fill=False, edgecolor=edge, linewidth=width))
 
 def _captioned(ax, path, caption, colour, wide):
     "Draw an image with a frame, a line below it, and its name cut to `wide` characters."
@@ -831,6 +940,7 @@ def _show_row(self:Results, axes, i, caption, truth, wide):
         score = '' if self.scores is None else f'{self.scores[i][j]:.2f}'
         _captioned(axes[1 + j], path, _MARKS[right] + score, colour=_COLOURS[right],
                    wide=wide)
+        if self.boxes and self.boxes[i][j]: _outline(axes[1 + j], self.boxes[i][j])
 
 @patch
 def _row_of(self:Results, query):
@@ -872,16 +982,20 @@ def add(self:Gallery,
     **kwargs,
 ):
     "Add images; on disk too, if the gallery is there, to what is there by now."
+    before = self._regions_before()
     self.held.add(images, Maker(self.model, self.tta, **kwargs), drop=drop)
     self._ready = {}
+    if _has_regions(self.held): self._have_regions(before, **kwargs)
 
 @patch
 def remove(self:Gallery,
     paths, # of images in the gallery
 ):
     "Take images out; raises `InputError` for one that is not there."
+    before = self._regions_before()
     self.held.remove(paths, Maker(self.model, self.tta))
     self._ready = {}
+    if _has_regions(self.held): self._have_regions(before)
 
 # %% ../nbs/03_retrieve.ipynb #3c24278d
 def _impostor_scores(e, mine, v, classes):
@@ -906,6 +1020,7 @@ def calibrate(self:Gallery,
     **kwargs,       # of embed
 )->float:           # cosine from which a hit counts as a match
     "Learn the threshold of a false-match rate and keep it; raises for too few images."
+    self._check_whole('a threshold')
     mine = _listed(labelled)[1]
     if None in mine: raise InputError('calibration needs labelled pictures')
     e = embed(self.model, labelled, self.tta, **kwargs)
@@ -944,6 +1059,7 @@ def index(self:Gallery,
     **kwargs,
 )->float:               # recall@10 against exact search, of held-out images or queries
     "Build an approximate index, use it from now on, and keep it with the gallery."
+    self._check_whole('an index')
     effort = dict(ef_search=ef_search, nprobe=nprobe)
     check_index(len(self), kind, hold_out=queries is None, **effort)
     e = None if queries is None else self._query_vectors(queries, **kwargs)

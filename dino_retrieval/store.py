@@ -40,7 +40,8 @@ def _is_count(x, most=10**12): return type(x) is int and 0 <= x <= most
 def _is_token(x): return isinstance(x, str) and bool(re.fullmatch('[0-9a-f]{8}', x))
 
 def _is_name(x):
-    kinds = '(vectors|pictures|index|patches|log|sketch)-[0-9a-f]{8}[.](bin|csv|faiss)'
+    kinds = ('(vectors|pictures|index|patches|regions|log|sketch)-[0-9a-f]{8}'
+             '[.](bin|csv|faiss)')
     return isinstance(x, str) and bool(re.fullmatch(kinds, x))
 
 # %% ../nbs/03b_store.ipynb #7b60c3a5
@@ -64,6 +65,16 @@ def _is_valid_patches(patches):
     shape = patches['shape']
     return (_is_name(patches['file']) and patches['kind'] in ('int8', 'fp16')
             and _is_count(patches['crc32']) and _is_count(patches['width'], 10**5)
+            and isinstance(shape, list) and len(shape) == 3
+            and all(map(_is_count, shape)))
+
+def _is_valid_regions(info):
+    "Is what is said about regions what we would have written, or is there nothing?"
+    if not isinstance(info.get('with_regions', False), bool): return False
+    regions = info.get('regions')
+    if regions is None: return True
+    shape = regions['shape']
+    return (_is_name(regions['file']) and _is_count(regions['crc32'])
             and isinstance(shape, list) and len(shape) == 3
             and all(map(_is_count, shape)))
 
@@ -91,7 +102,7 @@ def _is_valid_info(info):
             and _is_token(info['next']) and isinstance(info['model'], dict)
             and _has_valid_files(info) and _is_valid_index(info['index'])
             and _is_valid_sketch(info.get('sketch'))
-            and _is_valid_patches(info.get('patches')))
+            and _is_valid_patches(info.get('patches')) and _is_valid_regions(info))
 
 # %% ../nbs/03b_store.ipynb #7db0d27a
 def read_info(
@@ -234,7 +245,7 @@ def _clean(folder, info):
     coming = [f'vectors-{info["next"]}.bin', f'pictures-{info["next"]}.csv',
               f'index-{info["next"]}.faiss', f'patches-{info["next"]}.bin',
               f'sketch-{info["next"]}.bin',
-              f'gallery-{info["next"]}.json']
+              f'regions-{info["next"]}.bin', f'gallery-{info["next"]}.json']
     _remove(folder, [*info['retired'], *coming])
     left = inside(folder, f'model-{info["next"]}')
     if left.is_dir(): shutil.rmtree(left)
@@ -254,7 +265,7 @@ def _extra(info, key):
 
 def _files_of(info):
     if not info['generation']: return []
-    more = _extra(info, 'index') + _extra(info, 'patches')
+    more = _extra(info, 'index') + _extra(info, 'patches') + _extra(info, 'regions')
     return [info['vectors'], info['pictures'], *more]
 
 def _write_state(folder, info, rows, take):
@@ -268,7 +279,8 @@ def _write_state(folder, info, rows, take):
     retired = [*_files_of(info), f'log-{info["next"]}.bin']
     return _succeed(folder, info, retired, generation=info['generation'] + 1,
                     count=len(rows), vectors=vectors, pictures=pictures, index=None,
-                    patches=None, pictures_sha256=hashlib.sha256(raw).hexdigest())
+                    patches=None, regions=None,
+                    pictures_sha256=hashlib.sha256(raw).hexdigest())
 
 # %% ../nbs/03b_store.ipynb #542c03fc
 MODEL_BYTES = 16_000_000_000          # of one file of a model, at the most
@@ -514,6 +526,7 @@ def amend_info(
     index:dict=None,  # of an approximate index, with its bytes as raw
     sketch:dict=None, # of a sketch, with its bytes in pieces as raw; {}: drop it
     patches:dict=None,# of patch tokens, with their bytes as raw
+    regions:dict=None,# of the vectors of regions, with their bytes as raw
     **changes,        # entries to set
 )->dict:             # the new info
     "Set entries of `gallery.json`; raises `InputError` if the gallery has changed."
@@ -531,6 +544,11 @@ def amend_info(
             retired += _extra(now, 'patches')
             about = {**patches, 'raw': [patches['raw']]}
             changes['patches'] = _kept(folder, about, f'patches-{now["next"]}.bin')
+        if regions:
+            retired += _extra(now, 'regions')
+            about = {**regions, 'raw': [regions['raw']]}
+            kept = _kept(folder, about, f'regions-{now["next"]}.bin')
+            changes.update(regions=kept, with_regions=True)
         if sketch is not None:
             retired += _extra(now, 'sketch')
             changes['sketch'] = None
