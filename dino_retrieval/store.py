@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'FORMAT', 'STATE', 'Row', 'File', 'MODEL_BYTES', 'new_info', 'read_info', 'write_info', 'check_maker',
-           'find_gallery', 'read_store', 'model_is_sound', 'warn_left_out', 'update_store', 'amend_info']
+           'find_gallery', 'read_store', 'model_is_sound', 'warn_left_out', 'update_store', 'kept_sketch', 'amend_info']
 
 # %% ../nbs/03b_store.ipynb #2892b159
 import csv, errno, hashlib, io, json, os, re, shutil, warnings, zlib
@@ -40,7 +40,8 @@ def _is_count(x, most=10**12): return type(x) is int and 0 <= x <= most
 def _is_token(x): return isinstance(x, str) and bool(re.fullmatch('[0-9a-f]{8}', x))
 
 def _is_name(x):
-    kinds = '(vectors|pictures|index|patches|regions|log)-[0-9a-f]{8}[.](bin|csv|faiss)'
+    kinds = ('(vectors|pictures|index|patches|regions|log|sketch)-[0-9a-f]{8}'
+             '[.](bin|csv|faiss)')
     return isinstance(x, str) and bool(re.fullmatch(kinds, x))
 
 # %% ../nbs/03b_store.ipynb #7b60c3a5
@@ -51,6 +52,12 @@ def _is_valid_index(index):
         if key in index and not (_is_count(index[key], 10**6) and index[key] > 0):
             return False
     return _is_name(index['file']) and isinstance(index['sha256'], str)
+
+def _is_valid_sketch(sketch):
+    "Is the entry of a sketch what we would have written, or is there none?"
+    if sketch is None: return True
+    return (_is_name(sketch['file']) and isinstance(sketch['sha256'], str)
+            and _is_name(sketch['vectors']))
 
 def _is_valid_patches(patches):
     "Is the entry of kept patch tokens what we would have written, or is there none?"
@@ -94,6 +101,7 @@ def _is_valid_info(info):
             and _is_count(info['generation']) and _is_count(info['count'])
             and _is_token(info['next']) and isinstance(info['model'], dict)
             and _has_valid_files(info) and _is_valid_index(info['index'])
+            and _is_valid_sketch(info.get('sketch'))
             and _is_valid_patches(info.get('patches')) and _is_valid_regions(info))
 
 # %% ../nbs/03b_store.ipynb #7db0d27a
@@ -183,7 +191,7 @@ def find_gallery(
     raise FileNotFoundError(f"there is no gallery in '{folder}': dino_index makes one")
 
 # %% ../nbs/03b_store.ipynb #fa01bb92
-def _read(folder, info):
+def _read(folder, info, check=True):
     "Rows of the table, vectors, the numbers of valid rows, and a problem or ''."
     nothing = np.empty((0, info['dim']), np.float32)
     if not info['generation']: return [], nothing, [], ''
@@ -192,19 +200,22 @@ def _read(folder, info):
     rows = _read_table(table, info)
     if rows is None: return [], nothing, [], f"'{table}' is damaged"
     vectors = _vectors(file, len(rows), info['dim'])
-    valid_rows = [i for i, crc in enumerate(_sums(vectors)) if str(crc) == rows[i].crc32]
+    if check: sums = map(str, _sums(vectors))
+    else: sums = (row.crc32 for row in rows[:len(vectors)])
+    valid_rows = [i for i, crc in enumerate(sums) if crc == rows[i].crc32]
     lost = len(rows) - len(valid_rows)
     problem = f"{lost} of {len(rows)} vectors of '{file}' are damaged" if lost else ''
     return rows, vectors, valid_rows, problem
 
 def read_store(
-    folder, # of a gallery
-)->tuple:   # info, rows of COLUMNS, (n,d) memory-mapped vectors
+    folder,         # of a gallery
+    check:bool=True,# read every vector, and compare its checksum
+)->tuple:           # info, rows of COLUMNS, (n,d) memory-mapped vectors
     "The last complete state; raises where there is none, or a file is damaged."
     folder = Path(folder)
     before = None
     while (info := find_gallery(folder)) != before:
-        rows, vectors, _, problem = _read(folder, info)
+        rows, vectors, _, problem = _read(folder, info, check)
         if not problem: return info, rows, vectors
         before = info
     raise InputError(f'{problem}: dino_index repairs it')
@@ -233,6 +244,7 @@ def _clean(folder, info):
     "Remove what an interrupted update left, but its log."
     coming = [f'vectors-{info["next"]}.bin', f'pictures-{info["next"]}.csv',
               f'index-{info["next"]}.faiss', f'patches-{info["next"]}.bin',
+              f'sketch-{info["next"]}.bin',
               f'regions-{info["next"]}.bin', f'gallery-{info["next"]}.json']
     _remove(folder, [*info['retired'], *coming])
     left = inside(folder, f'model-{info["next"]}')
@@ -492,13 +504,30 @@ def update_store(
                               f'({e}): choose another folder') from e
 
 # %% ../nbs/03b_store.ipynb #d651af9f
+def _kept(folder, about, name):
+    "Write the pieces `raw` of a file; the entry that names it and its hash."
+    about = dict(about)
+    raw = about.pop('raw')
+    digest = hashlib.sha256()
+    for piece in raw: digest.update(piece)
+    _write_new(folder/name, raw)
+    return dict(**about, file=name, sha256=digest.hexdigest())
+
+def kept_sketch(
+    info:dict, # of read_info
+)->dict:       # its file and sha256; None: there is none, or one of other vectors
+    "The entry of the sketch of a gallery's vectors."
+    about = info.get('sketch')
+    return about if about and about['vectors'] == info.get('vectors') else None
+
 def amend_info(
-    folder,          # of a gallery
-    info:dict,       # as it was read
-    index:dict=None, # of an approximate index, with its bytes as raw
-    patches:dict=None, # of patch tokens, with their bytes as raw
-    regions:dict=None, # of the vectors of regions, with their bytes as raw
-    **changes,       # entries to set
+    folder,           # of a gallery
+    info:dict,        # as it was read
+    index:dict=None,  # of an approximate index, with its bytes as raw
+    sketch:dict=None, # of a sketch, with its bytes in pieces as raw; {}: drop it
+    patches:dict=None,# of patch tokens, with their bytes as raw
+    regions:dict=None,# of the vectors of regions, with their bytes as raw
+    **changes,        # entries to set
 )->dict:             # the new info
     "Set entries of `gallery.json`; raises `InputError` if the gallery has changed."
     folder = Path(folder)
@@ -508,22 +537,22 @@ def amend_info(
         if now.get('generation') != info.get('generation'):
             raise InputError(f"the gallery '{folder}' has changed: load it again")
         if index:
-            raw = index.pop('raw')
             retired += _extra(now, 'index')
-            index |= dict(file=f'index-{now["next"]}.faiss',
-                          sha256=hashlib.sha256(raw).hexdigest())
-            _write_new(folder/index['file'], [raw])
-            changes['index'] = index
+            about = {**index, 'raw': [index['raw']]}
+            changes['index'] = _kept(folder, about, f'index-{now["next"]}.faiss')
         if patches:
-            raw = patches.pop('raw')
             retired += _extra(now, 'patches')
-            patches['file'] = f'patches-{now["next"]}.bin'
-            _write_new(folder/patches['file'], [raw])
-            changes['patches'] = patches
+            about = {**patches, 'raw': [patches['raw']]}
+            changes['patches'] = _kept(folder, about, f'patches-{now["next"]}.bin')
         if regions:
-            raw = regions.pop('raw')
             retired += _extra(now, 'regions')
-            regions['file'] = f'regions-{now["next"]}.bin'
-            _write_new(folder/regions['file'], [raw])
-            changes.update(regions=regions, with_regions=True)
+            about = {**regions, 'raw': [regions['raw']]}
+            kept = _kept(folder, about, f'regions-{now["next"]}.bin')
+            changes.update(regions=kept, with_regions=True)
+        if sketch is not None:
+            retired += _extra(now, 'sketch')
+            changes['sketch'] = None
+        if sketch:
+            about = {**sketch, 'vectors': now['vectors']}
+            changes['sketch'] = _kept(folder, about, f'sketch-{now["next"]}.bin')
         return _succeed(folder, now, retired, **changes)
