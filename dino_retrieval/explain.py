@@ -139,7 +139,7 @@ def explain(
     query:str|Path,          # file or PIL image
     hit:str|Path,            # file or PIL image
     method:str='gradient',   # or 'occlusion': slower, one forward pass a patch
-    steps:int=4,             # of the integrated gradient
+    steps:int=1,             # of the integrated gradient
     tta:str|tuple=('hflip',),# views behind the score: ('hflip',) or none
     precision:str='auto',    # 'auto', 'fp32', 'bf16' or 'fp16'
 )->Explanation:

@@ -574,6 +574,8 @@ def build(cls:Gallery,
     if regions or _has_regions(held): gallery._have_regions(before, **kwargs)
     return gallery
 
+def _has_regions(held): return getattr(held, 'has_regions', False)
+
 def _regions_in(held):
     "Keys and regions of a gallery folder before a change; None where there are none."
     if not isinstance(held, InFolder): return None
@@ -604,8 +606,6 @@ def _have_patches(self:Gallery, kind, **kwargs):
     if len(self) and not is_there: self.keep_patches(kind, **kwargs)
 
 # %% ../nbs/03_retrieve.ipynb #0d2599a5
-def _has_regions(held): return getattr(held, 'has_regions', False)
-
 @patch
 def _have_regions(self:Gallery, before=None, **kwargs):
     "Compute the crops that are not there yet; `before`: keys and regions of earlier."
