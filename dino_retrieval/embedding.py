@@ -119,6 +119,26 @@ def _embed_views(model, encode, views, flips):
     by_image = total.unflatten(0, (len(views), -1))
     return F.normalize(by_image.sum(1), dim=1).cpu()
 
+# %% ../nbs/01d_embed.ipynb #c0e68d8c
+class _Fitting:
+    "Calls a function on as many views at a time as the device has room for."
+    def __init__(self, embed_some):
+        self.embed_some = embed_some
+        self.most = None                     # views at a time; None: as many as there are
+
+    def __call__(self, views):
+        while True:
+            n = min(self.most or len(views), len(views))
+            try:
+                parts = [self.embed_some(some) for some in chunked(views, n)]
+                return torch.cat(parts)
+            except torch.OutOfMemoryError:
+                if n == 1: raise
+            self.most = n//2                 # here the memory of the failure is free
+            if torch.cuda.is_available(): torch.cuda.empty_cache()
+            tqdm.write(f'{n} images do not fit into the memory of the device: '
+                       f'{self.most} at a time')
+
 # %% ../nbs/01d_embed.ipynb #81900a8b
 def _batch_size(model, asked): return asked or (64 if model.device.type == 'cuda' else 32)
 
@@ -134,13 +154,16 @@ def embed_batches(
     encode = fast_encoder(model, precision)
     size = _batch_size(model, batch_size)
     flips = (False, True) if 'hflip' in tta else (False,)
+    def vectors_of(some): return _embed_views(model, encode, some, flips)
+
+    to_vectors = _Fitting(vectors_of)
     views = _read_ahead(items, _Views(model, tta), 2*size)
     bar = progress_bar(total=len(items), desc='embed', unit='picture', progress=progress)
     with bar:
         for batch in chunked(views, size):
             whole, places, errors = _sorted_out(batch)
             e = torch.zeros(len(batch), model.dim)
-            if whole: e[places] = _embed_views(model, encode, whole, flips)
+            if whole: e[places] = to_vectors(whole)
             _check_finite(model, e)
             yield e.numpy(), errors
             bar.update(len(batch))
@@ -154,6 +177,11 @@ def patch_batches(
     progress:bool=True,   # show a bar
 )->Iterator:              # of (b,p,d) float32 arrays
     "Patch tokens, batch by batch; raises `BadImage` for an image that cannot be read."
+    def tokens_of(some):
+        x = model.normalize(torch.stack(some))
+        return model.patch_tokens(x, precision).cpu()
+
+    to_tokens = _Fitting(tokens_of)
     size = _batch_size(model, batch_size)
     views = _read_ahead(items, model.view(), 2*size)
     bar = progress_bar(total=len(items), desc='patches', unit='picture',
@@ -163,8 +191,7 @@ def patch_batches(
             whole, _, errors = _sorted_out(batch)
             for error in errors:
                 if error is not None: raise error
-            x = model.normalize(torch.stack(whole))
-            yield model.patch_tokens(x, precision).cpu().numpy()
+            yield to_tokens(whole).numpy()
             bar.update(len(batch))
 
 # %% ../nbs/01d_embed.ipynb #85237b61
