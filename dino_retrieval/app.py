@@ -128,7 +128,7 @@ class Shown:
 # %% ../nbs/09_app.ipynb #9e4e61c1
 MOST_BYTES = 40_000_000        # of an upload
 MOST_PIXELS = 50_000_000       # of an upload, decoded
-SIDE = 1024                    # half of the longest side that is kept, pixels
+SIDE = 1024                    # shorter side asked of the decoder, pixels
 
 def _pixels(path):
     "Pixels to decode: of a JPEG, after its decoder has shrunk it; 0: unknown here."
@@ -153,12 +153,15 @@ def read_upload(
             raise InputError(f"'{name}' has {n:,} bytes, more than {MOST_BYTES:,}")
         pixels = _pixels(path)
         if pixels > MOST_PIXELS:
-            raise InputError(f"'{name}' is too large to decode, more than "
-                             f'{MOST_PIXELS:,} pixels: shrink it, or save it as JPEG')
+            raise InputError(f"'{name}' has too many pixels to decode (more than "
+                             f'{MOST_PIXELS:,}): shrink it')
         im = load_image(path, SIDE)
         im.thumbnail((2*SIDE, 2*SIDE))
         return im
-    except BadImage as e: raise BadImage(name, e.reason) from None
+    except BadImage as e:
+        reason = e.reason.removesuffix('; replace or delete it')
+        line = f"'{name}' cannot be read: {reason}; try another picture"
+        raise InputError(line) from None
     finally: path.unlink(missing_ok=True)
 
 # %% ../nbs/09_app.ipynb #21ad533a
@@ -365,7 +368,7 @@ def verdict(
 )->str:          # plain text
     "The line above the hits: how many, and whether any of them is a match."
     if query.is_empty: return 'Drop a picture, or start from one of these:'
-    if not hits: return 'There is no such picture in the gallery.'
+    if not hits: return 'No other picture to show.'
     known = [hit for hit in hits if hit.is_match is not None]
     n = counted(len(hits), 'hit')
     if not known: return f'{n}, best first.'
@@ -455,7 +458,8 @@ def browse_html(
     page:int=0,  # number of the page; one too high is the last
 )->str:
     "A page of thumbnails, each of which starts a search."
-    if not rows: return '<div class="hits"><p class="verdict">No such picture.</p></div>'
+    nothing = 'No picture has that in its name.'
+    if not rows: return f'<div class="hits"><p class="verdict">{nothing}</p></div>'
     last = (len(rows) - 1)//PER_PAGE
     page = min(max(page, 0), last)
     shown_rows = rows[page*PER_PAGE:(page + 1)*PER_PAGE]
@@ -783,7 +787,7 @@ watch('value', () => {
 # %% ../nbs/09_app.ipynb #a92096d3
 def took(
     shown:Shown,
-    told:dict,         # of the script: name, size, and path or failed
+    told:dict,         # from the browser: name, size in bytes, and path, or failed
     folder:str|Path,   # where uploads are put
     before:Query=Query(), # what was looked for
 )->Query:
@@ -807,7 +811,8 @@ def from_gallery(
     "A query of a picture of the gallery; an empty one with a line if it is not there."
     if name in shown.row_of: return Query(name=name, row=shown.row_of[name])
     short = printable(name)[:100]
-    return Query(line=f"'{short}' is no picture of this gallery: choose it once more")
+    return Query(line=f"'{short}' is not in this gallery; if it was an upload, drop it "
+                      'again')
 
 # %% ../nbs/09_app.ipynb #dce46088
 def picked(
@@ -865,7 +870,9 @@ def search_answer(
         box = asked.get('box')
         box = check_box(box.split(',') if box else None)
         k = asked.get('k', '12')
-        if not k.isdecimal(): raise InputError(f'k={printable(k)[:20]}: give a number')
+        if not k.isdecimal() or not 1 <= int(k[:9]) <= MOST_HITS:
+            raise InputError(f'k={printable(k)[:20]}: choose a number from 1 to '
+                             f'{MOST_HITS:,}')
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder)/'upload'
             file.write_bytes(raw)
@@ -892,14 +899,14 @@ HEADERS = [(b'content-security-policy', POLICY.encode()),
 
 def refusal(
     path:str,      # of a request
-    headers:dict,  # in small letters
+    headers:dict,  # by name in lower case
     hosts:tuple=(),# names that this machine may be called; empty: any
 )->tuple:          # status and reason, or None
     "Why a request is not answered."
     host = headers.get('host', '')
     origin = headers.get('origin')
     if hosts and host.rpartition(':')[0] not in hosts and host not in hosts:
-        return 421, 'this is another machine'
+        return 421, 'this server does not answer to that host name'
     if origin is not None and urlsplit(origin).netloc != host:
         return 403, 'requests from other pages are not answered'
     if path not in OPENED and not path.startswith(OPENED_BELOW) or '..' in path:
@@ -907,7 +914,7 @@ def refusal(
     most = MOST_BYTES + 10_000 if path in ('/search', '/gradio_api/upload') else 1_000_000
     length = headers.get('content-length', '0')
     if 'transfer-encoding' in headers or not length.isdecimal():
-        return 411, 'how long is it?'
+        return 411, 'send a Content-Length'
     if int(length[:15]) > most: return 413, f'more than {most:,} bytes'
 
 # %% ../nbs/09_app.ipynb #b9d6d17f
@@ -994,7 +1001,8 @@ class Page:
     def __init__(self,
         shown:Shown,
         k:int=12,       # hits at first
-        folder:str='',  # where uploads are put
+        *,
+        folder:str,     # where uploads are put; files read from it are deleted
         address:str='', # of the page
     ):
         self.gr = gr = _import_gradio()

@@ -77,10 +77,11 @@ def parse_uri(
     url = urlsplit(f'http://{rest}')
     name = url.path.strip('/')
     try: port = url.port or 19530
-    except ValueError: raise _wrong_uri(uri, 'its port is no number to 65535') from None
+    except ValueError: raise _wrong_uri(uri, 'its port is not from 1 to 65535') from None
     if not url.hostname: raise _wrong_uri(uri, 'it names no host')
     if not re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,254}', name):
-        raise _wrong_uri(uri, 'a collection is named by letters, digits and _')
+        raise _wrong_uri(uri, 'name a collection after the host, of letters, digits '
+                              'and _, not starting with a digit')
     host = f'[{url.hostname}]' if ':' in url.hostname else url.hostname
     return Place(text, f'http://{host}:{port}', name, _database_of(uri, query))
 
@@ -111,7 +112,7 @@ def _reason(error):
     for words, reason in _REASONS.items():
         if words in said.lower(): return reason
     first = printable(said.strip().split('\n')[0])[:200]
-    return f'Milvus says: {first}; what was written is kept, run the same again'
+    return f'Milvus says: {first}; run it again (what was already written is kept)'
 
 # %% ../nbs/07_scale.ipynb #7aba70fd
 @contextmanager
@@ -729,7 +730,7 @@ def claim_vectors(
 ):
     "Raise `InputError` unless a folder holds vectors, or nothing yet."
     if not any(Path(out).glob('part-*.parquet')):
-        claim_folder(out, 'part.parquet', 'a folder of vectors')
+        claim_folder(out, 'part-*.parquet', 'a folder of vectors')
 
 def _stored_rows(out, info):
     "{path: `Row`} of the files of a folder, which is made; of one model only."

@@ -349,9 +349,9 @@ def _choose(self:Prepared):
         cost = _cost(width, left)
         if best is None or cost < best[0]: best = cost, self.sketch, left
         is_whole = 2*(width - 2) >= self.gallery.shape[1]
-        if is_whole or cost < 8: break
+        if is_whole or cost < 8: break        # ns a row: a wider one would gain little
     cost, self.sketch, self.left = best
-    if cost > 25: self._without_cascade()
+    if cost > 25: self._without_cascade()     # all parts at once are as fast
 
 # %% ../nbs/03d_sketch.ipynb #1dbac6f3
 def _needed(least, unit, most):

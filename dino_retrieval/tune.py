@@ -50,7 +50,7 @@ class Candidate:
     epochs:int = 0      # after which it was scored last
     best:int = 0        # after which it scored best
     score:float = -1.   # best mAP@10 so far on the choosing half
-    at:float = 0.       # fraction of the way from the frozen weights, there
+    at:float = 0.       # fraction of the way from the frozen weights where it did
 
 def candidates(
     base:Recipe, # what all of them share; its rate is the one that is multiplied
@@ -76,7 +76,7 @@ RUNGS_FOLDS = (1, 8),
 def rungs(
     budget:int=BUDGET,  # epochs, all candidates together
     unseen:bool=False,  # leave a part of it to train anew on all classes
-    folds:int=1,        # so often each of them is trained, each time on other classes
+    folds:int=1,        # of classes; each candidate is trained once for each
 )->list:                # of (number of candidates, epochs that each has trained by then)
     "How a budget is spent; raises `InputError` where it is too small for one candidate."
     steps = RUNGS_UNSEEN if unseen else RUNGS
@@ -89,8 +89,8 @@ def rungs(
         need = cost(plan, unseen, folds)
         unit = int(budget//need)
         if unit: return [(size, unit*until) for size, until in plan]
-    raise InputError(f'budget={budget}: one candidate takes {need} epochs: choose that '
-                     'many at least')
+    raise InputError(f'budget={budget}: choose {need} or more, the epochs that one '
+                     'candidate takes')
 
 def cost(
     plan:list,          # from rungs
@@ -207,7 +207,7 @@ def _is_unseen(train, valid):
 @patch
 def ap(self:Search,
     weights:list, # {name: tensor} of all that trains, one a fold
-    half:bool,    # of the images that choose; False: that judge; None: all
+    half:bool|None,# True: images that choose; False: that judge; None: all
 )->np.ndarray:    # (q,) of those that have another of their class among them
     "AP@10 of half of the images of the validation part, or of all."
     return self._ap_of_each(weights, [half])[half]
@@ -283,7 +283,7 @@ def advance(self:Search,
     data:TokenCache,           # to train on
     fold:int=0,                # whose state it goes on from
     *,
-    after_epoch:Callable=None, # called with the share of an epoch of the budget
+    after_epoch:Callable=None, # called after each epoch with its share of the budget
 ):
     "Train a candidate further."
     self.scorer.load_weights(self.frozen)
@@ -320,7 +320,7 @@ def scheduled(self:Search,
 def try_out(self:Search,
     c:Candidate,              # one of the candidates
     epochs:int,               # train it until it has had so many passes
-    after_epoch:Callable=None,# called with the share of an epoch of the budget
+    after_epoch:Callable=None,# called after each epoch with its share of the budget
 ):
     "Train a candidate further, score it, and note that in `rows`."
     score, at = -1., 0.
@@ -356,7 +356,7 @@ def _best_of(candidates, n):
 # %% ../nbs/02d_tune.ipynb #366e08a8
 @patch
 def climb(self:Search,
-    after_epoch:Callable=None, # called with the passes that an epoch was
+    after_epoch:Callable=None, # called after each epoch with its share of the budget
     after_score:Callable=None, # called without arguments, when a candidate was scored
 ):
     "Go through the rungs that are left."
@@ -483,7 +483,7 @@ def together(
 def train_anew(self:Search,
     choice:Choice,             # from combine
     data:TokenCache,           # all images
-    after_epoch:Callable=None, # called with the passes that an epoch was
+    after_epoch:Callable=None, # called after each epoch with its share of the budget
     after_run:Callable=None,   # called without arguments, when a candidate is done
 )->dict:                       # {name: tensor}
     "Train the chosen candidates on all images; weights at the choice's point."
@@ -734,8 +734,8 @@ def run(self:_Keeper,
     try: history, weights = self._find(all_images)
     except KeyboardInterrupt:
         self.save(now=True)
-        again = '; the same with --resume goes on there' if self.folder else ''
-        raise KeyboardInterrupt(f'stopped in the search{again}') from None
+        again = '; to go on, run the same with --resume' if self.folder else ''
+        raise KeyboardInterrupt(f'stopped during the search{again}') from None
     finally: search.scorer.load_weights(search.frozen)
     search.scorer.load_weights(weights)
     search.model.eval()

@@ -196,7 +196,7 @@ def wrong_uploads(v, raw):
     v.page.locator('#look .looked').wait_for(state='detached')
     v.shot('broken')
     v.upload('sixty.png', picture((10_000, 6_000), 'PNG'))
-    v.page.get_by_text('too large to decode').wait_for()
+    v.page.get_by_text('too many pixels to decode').wait_for()
     v.search('sixty.jpg', picture((10_000, 6_000), 'JPEG'))
     v.upload('<img src=x onerror=alert(1)>.png', b'{{7*7}} ${alert(1)}')
     v.page.get_by_text('onerror').wait_for()
