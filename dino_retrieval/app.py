@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -312,7 +311,7 @@ def hits_as_csv(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder)/'hits.csv'
         write_table(file, [head, *rows])
-        return file.read_text(encoding='utf-8')
+        return file.read_text(encoding='utf-8', errors='backslashreplace')
 
 # %% ../nbs/09_app.ipynb #7627e0c9
 def _button(do, text, title, is_on=None, more=''):
@@ -825,7 +824,9 @@ def picked(
     row = told.get('row')
     query = replace(query, line='')
     if do == 'close': return replace(query, looked_at=None)
-    if do in ('more', 'less', 'start', 'look'): shown.check_row(row)
+    try:
+        if do in ('more', 'less', 'start', 'look'): shown.check_row(row)
+    except InputError as e: return replace(query, line=str(e))
     if do == 'start': return Query(name=shown.names[row], row=row)
     if do == 'look':
         return replace(query, looked_at=None if row == query.looked_at else row)
@@ -885,16 +886,17 @@ def search_answer(
 
 # %% ../nbs/09_app.ipynb #cc36ea79
 HERE = ('127.0.0.1', 'localhost', '[::1]')        # what this machine calls itself
-OPENED = ('/', '/config', '/theme.css', '/favicon.ico', '/search')
-OPENED_BELOW = ('/assets/', '/static/', '/picture/', '/gradio_api/upload',
-                '/gradio_api/queue/', '/gradio_api/heartbeat/',
-                '/gradio_api/startup-events', '/gradio_api/app_id')
+OPENED = ('/', '/config', '/theme.css', '/favicon.ico', '/search', '/gradio_api/upload')
+OPENED_BELOW = ('/assets/', '/static/', '/picture/', '/gradio_api/queue/',
+                '/gradio_api/heartbeat/', '/gradio_api/startup-events',
+                '/gradio_api/app_id')
 POLICY = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
           "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
           "font-src 'self' data:; frame-ancestors 'none'; form-action 'self'; "
           "base-uri 'self'")
 HEADERS = [(b'content-security-policy', POLICY.encode()),
            (b'referrer-policy', b'no-referrer'),
+           (b'cross-origin-resource-policy', b'same-origin'),
            (b'x-content-type-options', b'nosniff')]
 
 def refusal(
@@ -907,7 +909,7 @@ def refusal(
     origin = headers.get('origin')
     if hosts and host.rpartition(':')[0] not in hosts and host not in hosts:
         return 421, 'this server does not answer to that host name'
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and origin.partition('://')[2] != host:
         return 403, 'requests from other pages are not answered'
     if path not in OPENED and not path.startswith(OPENED_BELOW) or '..' in path:
         return 404, 'there is no such page'

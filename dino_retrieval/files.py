@@ -82,8 +82,8 @@ def printable(
 def is_uri(
     path, # folder, or URI
 )->bool:
-    "Does it start with a scheme, such as `milvus://`?"
-    return bool(re.match('[A-Za-z][A-Za-z0-9+.-]+:/', str(path or '')))
+    "Does it start with a scheme, such as `milvus://`, or with one mistyped?"
+    return bool(re.match('[A-Za-z][A-Za-z0-9+.-]+:/|milvus:', str(path or '')))
 
 # %% ../nbs/00b_files.ipynb #8d3da717
 MAX_BYTES = int(os.environ.get('DINO_MAX_BYTES', 1_000_000_000))   # of one image file

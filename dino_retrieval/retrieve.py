@@ -360,6 +360,11 @@ def open_sketch(self:InFolder, sums):
 @patch
 def some(self:InMemory, rows): return self.vectors[rows]
 
+def _some(held, rows):
+    "Some vectors, compared with their checksums where the backend has them."
+    take = getattr(held, 'some', held.vectors.__getitem__)
+    return take(np.asarray(rows, int))
+
 @patch
 def some(self:InFolder, rows):
     "A copy of some vectors, each compared once with its checksum."
@@ -685,7 +690,8 @@ def _by_mutual(held, e, k, candidates, **settings):
     v = held.vectors
     s, at = held.search(e, min(len(v), max(candidates, k)), exact=True)
     order = np.empty((len(e), k), np.int64)
-    for i, row in enumerate(at): order[i] = k_reciprocal(e[i], v[row], **settings)[:k]
+    for i, row in enumerate(at):
+        order[i] = k_reciprocal(e[i], _some(held, row), **settings)[:k]
     return np.take_along_axis(s, order, 1), np.take_along_axis(at, order, 1)
 
 # %% ../nbs/03_retrieve.ipynb #4c2ae20d
@@ -699,10 +705,10 @@ def _find(self:Gallery, e, k, rerank=None, settings=None, exact=False):
         expanded = expand_rows(e, v, at, scores=s, alpha=settings.get('alpha', 0))
         return self.held.search(expanded, k, exact=True)
     if rerank == 'dba':
-        def make(): return augmented(np.asarray(v), **settings)
+        def make(): return augmented(_some(self.held, range(len(v))), **settings)
         return topk(e, self._prepared('dba', settings, make), k)
     if rerank == 'whiten':
-        def make(): return _whitened(np.asarray(v), **settings)
+        def make(): return _whitened(_some(self.held, range(len(v))), **settings)
         how, white = self._prepared('whiten', settings, make)
         return topk(whiten(e, *how), white, k)
     if rerank == 'kreciprocal': return _by_mutual(self.held, e, k, **settings)
@@ -774,7 +780,10 @@ def _boxed(items, box):
 @patch
 def _rows_of(self:Gallery, paths, name):
     "The rows of marked images; raises `InputError` for one that is not in the gallery."
-    paths = [paths] if isinstance(paths, (str, Path)) else list(paths or ())
+    if paths is None: return []
+    try: paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    except TypeError:
+        raise InputError(f'{name}={paths}: give paths of the gallery') from None
     if not paths: return []
     def places(): return {os.path.abspath(path): i for i, path in enumerate(self.paths)}
     place = self._prepared('places', {}, places)
@@ -802,7 +811,10 @@ def _chosen(self:Gallery, where):
         pairs = zip(self.paths, self.labels)
         return [i for i, (path, label) in enumerate(pairs) if where(path, label)]
     known = sorted(set(self.labels) - {None})
-    names = {where} if isinstance(where, str) else set(where or ())
+    try: names = {where} if isinstance(where, str) else set(where)
+    except TypeError:
+        raise InputError(f'where={where}: give a class, several, or a function of path '
+                         'and class') from None
     if wrong := names - set(known):
         there = ', '.join(known[:10]) or 'none; embed an ImageSet with labels'
         raise InputError(f"where: the gallery has no class '{min(map(str, wrong))}'; its "
@@ -824,8 +836,7 @@ def _only(self:Gallery, rows):
     if len(rows) == 0:
         raise InputError('where, exclude: they leave no image of the gallery')
     paths = [self.paths[i] for i in rows]
-    take = getattr(self.held, 'some', self.vectors.__getitem__)
-    held = InMemory(take(rows), paths, [self.labels[i] for i in rows])
+    held = InMemory(_some(self.held, rows), paths, [self.labels[i] for i in rows])
     known = {key: self.info.get(key) for key in ('threshold', 'fingerprint')}
     held.info = {key: value for key, value in known.items() if value is not None}
     kept = self.held.open_patches() if hasattr(self.held, 'open_patches') else None
@@ -839,8 +850,7 @@ def _part(self:Gallery, where=None, exclude=()):
     if where is None and not gone: return self
     rows = range(len(self)) if where is None else self._chosen(where)
     rows = np.setdiff1d(np.array(rows, int), np.array(gone, int))
-    key = where if callable(where) else rows.tobytes()
-    return self._prepared('part', (key, *gone), lambda: self._only(rows))
+    return self._prepared('part', rows.tobytes(), lambda: self._only(rows))
 
 # %% ../nbs/03_retrieve.ipynb #8e69b1ce
 @patch(as_prop=True)
@@ -890,7 +900,7 @@ def search(self:Gallery,
     self._check_whole('where or exclude', is_asked=part is not self)
     e = embed(self.model, items, self.tta, **kwargs)
     boxes = None
-    if any(marks): e = rocchio(e, self.vectors[marks[0]], self.vectors[marks[1]])
+    if any(marks): e = rocchio(e, *[_some(self.held, rows) for rows in marks])
     if rerank in ('patches', 'patches+kreciprocal') and len(e):
         scores, at = part._by_patches(items, e, k, settings, exact=exact, **kwargs)
     elif _has_regions(self.held): scores, at, boxes = self._find_regions(e, k)

@@ -24,7 +24,7 @@ from .files import (
 from .model import Embedder
 from .search import rank_candidates, sum_error
 from .store import (
-    Row, _counts, _files_now, _missing, _short, read_store, warn_left_out)
+    Row, _counts, _files_now, _missing, _short, read_info, read_store, warn_left_out)
 
 # %% ../nbs/07_scale.ipynb #30afc557
 SCHEME = 'milvus://'
@@ -74,7 +74,8 @@ def parse_uri(
         raise _wrong_uri(uri, f'a gallery on a server starts with {SCHEME}')
     rest, _, query = text.removeprefix(SCHEME).partition('?')
     if rest.endswith('.db'): return _file_of(text, rest, query)
-    url = urlsplit(f'http://{rest}')
+    try: url = urlsplit(f'http://{rest}')
+    except ValueError: raise _wrong_uri(uri, 'its host cannot be read') from None
     name = url.path.strip('/')
     try: port = url.port or 19530
     except ValueError: raise _wrong_uri(uri, 'its port is not from 1 to 65535') from None
@@ -129,7 +130,13 @@ def _is_new(place):
     if not Path(place.address).absolute().parent.is_dir():
         raise InputError(f"'{printable(place.uri)}': there is no such folder: make it, "
                          'or choose another place')
-    return not Path(place.address).exists()
+    folder = Path(place.address)             # Lite keeps its files in a folder
+    if folder.is_dir() and any(folder.iterdir()):
+        own = ('LOCK', 'databases', 'collections')
+        if not all((folder/name).exists() for name in own):
+            raise InputError(f"'{printable(place.uri)}' is a folder with other things in "
+                             'it: choose another name')
+    return not folder.exists()
 
 def connect(
     place:Place, # of parse_uri
@@ -172,7 +179,8 @@ def _is_valid_info(info):
     threshold = info.get('threshold', 0.)
     tta = info.get('tta')
     return (all(isinstance(info.get(name), str) for name in ('fingerprint', 'model'))
-            and type(info.get('dim')) is int and isinstance(tta, list)
+            and type(info.get('dim')) is int and 0 < info['dim'] <= 100_000
+            and isinstance(tta, list)
             and all(isinstance(view, str) for view in tta)
             and isinstance(threshold, float) and abs(threshold) <= 2)
 
@@ -285,8 +293,8 @@ def amend(self:InCollection, **entries):
 def _as_text(path):
     try: path.encode()
     except UnicodeEncodeError:
-        raise InputError(f"'{printable(path)}': Milvus takes names in UTF-8 only: rename "
-                         'it') from None
+        raise InputError(f"'{printable(path)}': Milvus and Parquet take names in UTF-8 "
+                         'only: rename it') from None
     return path
 
 def _row(f, label, vector):
@@ -641,6 +649,16 @@ def _parquet_files(path):
     if not files: raise InputError(f"'{printable(path)}' holds no .parquet files")
     return files
 
+def _check_columns(shown, schema):
+    "Raise `InputError` for columns that dino embed would not have written."
+    wanted = _arrow_schema({})
+    for name in COLUMNS:
+        if schema.names.count(name) != 1:
+            raise InputError(f"'{shown}': two columns are called {name}")
+        if schema.field(name).type != wanted.field(name).type:
+            raise InputError(f"'{shown}': column {name} holds {schema.field(name).type}: "
+                             'dino embed writes such files')
+
 def _open_parquet(file):
     "The file, and what holds for all its rows; raises `InputError` for another's."
     arrow = _arrow()
@@ -652,6 +670,7 @@ def _open_parquet(file):
     if missing := [name for name in COLUMNS if name not in names]:
         raise InputError(f"'{shown}': no column {missing[0]} among {', '.join(names)}: "
                          'dino embed writes such files')
+    _check_columns(shown, opened.schema_arrow)
     metadata = opened.schema_arrow.metadata or {}
     info = _info_of({PROPERTY: metadata.get(PROPERTY.encode())})
     if info is None:
@@ -678,10 +697,14 @@ class Stored:
             opened, info = _open_parquet(file)
             self.info = self.info or info
             _check_same(file, info, self.info)
-            for batch in opened.iter_batches(BLOCK, columns=COLUMNS):
-                self._take(batch)
+            try:
+                for batch in opened.iter_batches(BLOCK, columns=COLUMNS):
+                    self._take(batch, file)
+            except (OSError, _arrow().ArrowException) as e:
+                raise InputError(f"'{printable(file)}' is damaged ({e}): run dino embed "
+                                 'again') from None
 
-    def _take(self, batch):
+    def _take(self, batch, file):
         columns = {name: batch.column(name) for name in COLUMNS}
         vectors = columns.pop('vector')
         names = list(columns)
@@ -691,6 +714,8 @@ class Stored:
             before = self.rows.get(row['path'])
             if before and before['mtime'] > row['mtime']: continue
             vector = vectors[i].values
+            if row['path'] is None or vector is None and not row['error']:
+                raise InputError(f"'{printable(file)}' has a row without path or vector")
             row['vector'] = None
             if not row['error']: row['vector'] = vector.to_numpy(zero_copy_only=False)
             self.rows[row['path']] = row
@@ -729,6 +754,8 @@ def claim_vectors(
     out, # folder
 ):
     "Raise `InputError` unless a folder holds vectors, or nothing yet."
+    if is_uri(out):
+        raise InputError(f"'{printable(out)}' is no folder: vectors go into one")
     if not any(Path(out).glob('part-*.parquet')):
         claim_folder(out, 'part-*.parquet', 'a folder of vectors')
 
@@ -793,7 +820,11 @@ class _FromStored:
         if row['error']: return InputError(f"'{path}': {row['error']}")
         if (now.st_size, now.st_mtime_ns) != (row['size'], row['mtime']):
             return InputError(f"'{path}' has changed since: embed it again")
-        return row['vector']
+        vector = row['vector']
+        is_sound = vector.shape == (self.provenance['dim'],)
+        if not is_sound or not abs(np.linalg.norm(vector) - 1) < .01:
+            return InputError(f"'{path}': its stored vector is damaged: embed it again")
+        return vector
 
     def batches(self, paths):
         for some in chunked(paths, BLOCK):
@@ -815,6 +846,9 @@ def gallery_of(
     stored = Stored(vectors)
     _check_same(vectors, stored.info, {**stored.info, 'fingerprint': model.fingerprint})
     held = _holder(path)
+    if not is_uri(path) and (read_info(path) or {}).get('with_regions'):
+        raise InputError(f"'{printable(path)}' has regions, which need the pictures: "
+                         'dino index with those')
     labels = {path: row['label'] for path, row in stored.rows.items()}
     held.update(labels, _FromStored(stored, model), drop=drop)
     return Gallery(model, held, check_tta(stored.info['tta']))
@@ -846,14 +880,24 @@ def _folder_blocks(rows, vectors):
     for a in range(0, len(rows), BLOCK):
         block = []
         for row, vector in zip(rows[a:a + BLOCK], vectors[a:a + BLOCK]):
-            block.append(dict(path=row.path, content=row.sha256, label=row.label,
-                              size=int(row.size), mtime=int(row.mtime), vector=vector,
+            block.append(dict(path=_as_text(row.path), content=row.sha256,
+                              label=row.label, size=int(row.size), mtime=int(row.mtime), vector=vector,
                               error=''))
         yield block
 
 # %% ../nbs/07_scale.ipynb #d5532a52
+def _names_of(path):
+    "The table beside an array; raises `InputError` where another's stands."
+    names = Path(f'{path}.csv')
+    is_another = names.is_file() and not Path(path).is_file()
+    if names.is_dir() or names.is_symlink() or is_another:
+        raise InputError(f"'{printable(names)}' is there already: choose another name "
+                         f"than '{printable(path)}'")
+    return names
+
 def _write_array(path, blocks, n, dim):
-    "Vectors as .npy, and a .csv with path and label of each row beside it."
+    "Vectors as X.npy, and X.npy.csv with path and label of each row beside it."
+    beside = _names_of(path)
     names = [('path', 'label')]
     def write(to):
         with open(to, 'wb') as f:
@@ -864,7 +908,7 @@ def _write_array(path, blocks, n, dim):
                 for row in rows: names.append((row['path'], row['label']))
             if len(names) != n + 1: raise InputError('the gallery has changed: try again')
     write_safely(path, write)
-    write_table(Path(path).with_suffix('.csv'), names)
+    write_table(beside, names)
 
 def export(
     gallery, # folder or URI

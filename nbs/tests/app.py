@@ -201,7 +201,7 @@ def wrong_uploads(v, raw):
     v.upload('<img src=x onerror=alert(1)>.png', b'{{7*7}} ${alert(1)}')
     v.page.get_by_text('onerror').wait_for()
     v.open('/?picture=../../../etc/passwd')
-    assert 'no picture of this gallery' in v.fault()
+    assert 'is not in this gallery' in v.fault()
 
 def on_a_phone(browser, address, raw):
     v = Visitor(browser, address, viewport=dict(width=390, height=844), has_touch=True, is_mobile=True,
