@@ -881,8 +881,8 @@ def _folder_blocks(rows, vectors):
         block = []
         for row, vector in zip(rows[a:a + BLOCK], vectors[a:a + BLOCK]):
             block.append(dict(path=_as_text(row.path), content=row.sha256,
-                              label=row.label, size=int(row.size), mtime=int(row.mtime), vector=vector,
-                              error=''))
+                              label=row.label, size=int(row.size),
+                              mtime=int(row.mtime), vector=vector, error=''))
         yield block
 
 # %% ../nbs/07_scale.ipynb #d5532a52
