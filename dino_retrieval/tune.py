@@ -582,9 +582,8 @@ def plot_tried(
     frozen:float, # mAP@10 of the frozen model on the choosing half
 ):                # a matplotlib figure
     "mAP@10 of the candidates on the choosing half against the epochs they trained."
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=(6, 3.2), layout='constrained')
-    ax = fig.subplots()
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(6, 3.2), layout='constrained')
     lines = {}
     for row in rows:
         if row['map_at_10'] is None: continue
@@ -595,6 +594,7 @@ def plot_tried(
     ax.axhline(frozen, color='gray', linestyle=':', label='frozen')
     ax.set(xlabel='epochs', ylabel='mAP@10, choosing half')
     ax.legend(fontsize='small', frameon=False)
+    plt.close(fig)
     return fig
 
 # %% ../nbs/02d_tune.ipynb #a37c6e45
