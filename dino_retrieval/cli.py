@@ -702,6 +702,9 @@ def dino_index(
     _claim_gallery(out)
     if _holds_vectors(images):
         if regions: raise InputError('--regions needs the pictures, not their vectors')
+        if tta != 'hflip':
+            raise InputError(f'--tta={tta} is for pictures: vectors keep the views that '
+                             'made them, leave it out')
         from dino_retrieval.scale import gallery_of
         g = gallery_of(images, _load(run, trainable_layers=()), out, drop=drop)
         return _tell_changes(g, out)
@@ -947,7 +950,7 @@ def dino_version():
     from dino_retrieval import __version__
     print(__version__)
 
-# %% ../nbs/10_cli.ipynb #65475711
+# %% ../nbs/10_cli.ipynb #30e44c4b
 def _versions():
     "Lines with the versions of what the package stands on."
     from importlib.metadata import PackageNotFoundError, version
@@ -963,6 +966,7 @@ def _device_name():
     name = "Apple's GPU" if kind == 'mps' else 'processor'
     return f'{name}, {torch.get_num_threads()} threads'
 
+# %% ../nbs/10_cli.ipynb #4e58494c
 def _rates():
     "Lines with the measured rates, the format that they speak for, and what they allow."
     import torch
@@ -982,6 +986,7 @@ def _rates():
             (('small', 384, 12), ('base', 768, 12), ('large', 1024, 24))]
     yield 'images a second', f'at most, at 224 px: {", ".join(most)}'
 
+# %% ../nbs/10_cli.ipynb #65475711
 @partial(command, answers=True)
 def dino_checks():
     "Versions, device, its speed and caches: what a bug report should say."

@@ -199,15 +199,16 @@ TO_PREPARE = 5e-8           # seconds for each number, as measured
 
 class Searcher:
     "Exact search of vectors: by `topk` at first, prepared once that has taken longer."
-    def __init__(self):
-        self.vectors = None
+    def __init__(self): self.begin(None)
+
+    def begin(self, vectors):
+        "Search other vectors from now on."
+        self.vectors = vectors
         self.prepared = None
         self.spent = 0.                  # seconds in `topk`
 
     def __call__(self, e, vectors, k):
-        if vectors is not self.vectors:
-            self.__init__()
-            self.vectors = vectors
+        if vectors is not self.vectors: self.begin(vectors)
         if self.prepared is None and self.spent > TO_PREPARE*vectors.size:
             self.prepared = prepare(vectors)
         if self.prepared is not None: return self.prepared.search(e, k)
@@ -241,28 +242,31 @@ class InMemory:
         if self.index is None or exact: return self.find(e, self.vectors, k)
         return search_index(self.index, e, self.vectors, k)
 
-    def add(self, images, maker, drop=False):
-        "Embed images; a known path replaces what was there. `drop` is for folders."
-        vectors, paths, names = _embedded(images, maker)
-        self.remove(set(paths) & set(self.paths), maker)
-        self.vectors = np.concatenate([self.vectors, vectors])
-        self.paths = self.paths + paths
-        self.labels = self.labels + names
-        self.keys = self.keys + [object() for _ in paths]
+# %% ../nbs/03_retrieve.ipynb #90551471
+@patch
+def add(self:InMemory, images, maker, drop=False):
+    "Embed images; a known path replaces what was there. `drop` is for folders."
+    vectors, paths, names = _embedded(images, maker)
+    self.remove(set(paths) & set(self.paths), maker)
+    self.vectors = np.concatenate([self.vectors, vectors])
+    self.paths = self.paths + paths
+    self.labels = self.labels + names
+    self.keys = self.keys + [object() for _ in paths]
 
-    def remove(self, paths, maker):
-        "Take images out."
-        gone = set(map(Path, paths))
-        _check_there(gone, self.paths)
-        keep = [i for i, path in enumerate(self.paths) if path not in gone]
-        self.vectors = self.vectors[keep]
-        self.paths = [self.paths[i] for i in keep]
-        self.labels = [self.labels[i] for i in keep]
-        self.keys = [self.keys[i] for i in keep]
-        self.info = {}
-        self.index = None
-        self.patches = None
-        self.regions = None
+@patch
+def remove(self:InMemory, paths, maker):
+    "Take images out."
+    gone = set(map(Path, paths))
+    _check_there(gone, self.paths)
+    keep = [i for i, path in enumerate(self.paths) if path not in gone]
+    self.vectors = self.vectors[keep]
+    self.paths = [self.paths[i] for i in keep]
+    self.labels = [self.labels[i] for i in keep]
+    self.keys = [self.keys[i] for i in keep]
+    self.info = {}
+    self.index = None
+    self.patches = None
+    self.regions = None
 
 # %% ../nbs/03_retrieve.ipynb #200ac26b
 @patch
@@ -343,8 +347,7 @@ class _Checked:
 def open_sketch(self:InFolder, sums):
     "Search by the sketch in the folder; it is made, and kept, where there is none."
     about = kept_sketch(self.info)
-    self.find = Searcher()
-    self.find.vectors = self.vectors
+    self.find.begin(self.vectors)
     check = _Checked(sums, self.folder)
     if about and inside(self.folder, about['file']).is_file():
         file = inside(self.folder, about['file'])
@@ -442,7 +445,7 @@ def kept_model(self:InFolder):
                          'model repairs it')
     return Embedder.from_pretrained(home, trainable_layers=())
 
-# %% ../nbs/03_retrieve.ipynb #71ab6e31
+# %% ../nbs/03_retrieve.ipynb #20c7408e
 @patch
 def amend(self:InFolder, **entries):
     "Set entries of `gallery.json`, such as the threshold."
@@ -463,6 +466,7 @@ def open_index(self:InFolder):
         self.index = read_index(file, about, self.vectors.shape)
     return self.index
 
+# %% ../nbs/03_retrieve.ipynb #f2ed48d3
 @patch
 def keep_patches(self:InFolder, patches):
     "Write patch tokens into the folder, and what is known about them."
@@ -477,6 +481,7 @@ def open_patches(self:InFolder):
         self.patches = read_patches(file, about, len(self.paths))
     return self.patches
 
+# %% ../nbs/03_retrieve.ipynb #71ab6e31
 @patch(as_prop=True)
 def has_regions(self:InFolder)->bool: return self.info.get('with_regions', False)
 
@@ -543,6 +548,18 @@ class Gallery:
         held.check(dict(fingerprint=model.fingerprint, dim=model.dim))
         return cls(model, held, check_tta(held.info['tta']))
 
+# %% ../nbs/03_retrieve.ipynb #e674f9d7
+def _has_regions(held): return getattr(held, 'has_regions', False)
+
+def _regions_in(held):
+    "Keys and regions of a gallery folder before a change; None where there are none."
+    if not isinstance(held, InFolder): return None
+    try:
+        if not read_info(held.folder).get('regions'): return None
+        held.read()
+        return held.keys, held.open_regions()
+    except (InputError, OSError): return None          # what is damaged is made again
+
 # %% ../nbs/03_retrieve.ipynb #5e065e32
 @patch(cls_method=True)
 @delegates(embed, but=['bad'])
@@ -578,17 +595,6 @@ def build(cls:Gallery,
     if kind: gallery._have_patches(kind, **kwargs)
     if regions or _has_regions(held): gallery._have_regions(before, **kwargs)
     return gallery
-
-def _has_regions(held): return getattr(held, 'has_regions', False)
-
-def _regions_in(held):
-    "Keys and regions of a gallery folder before a change; None where there are none."
-    if not isinstance(held, InFolder): return None
-    try:
-        if not read_info(held.folder).get('regions'): return None
-        held.read()
-        return held.keys, held.open_regions()
-    except (InputError, OSError): return None          # what is damaged is made again
 
 # %% ../nbs/03_retrieve.ipynb #3cafab23
 @patch
@@ -803,7 +809,7 @@ def _marks(self:Gallery, more, less):
         raise InputError(f"'{self.paths[min(both)]}' is marked as more and as less")
     return marks
 
-# %% ../nbs/03_retrieve.ipynb #a4de82f8
+# %% ../nbs/03_retrieve.ipynb #8260bf9e
 @patch
 def _chosen(self:Gallery, where):
     "Numbers of the rows of a class or classes, or of those that a function chooses."
@@ -821,6 +827,7 @@ def _chosen(self:Gallery, where):
                          f'classes: {there}')
     return [i for i, label in enumerate(self.labels) if label in names]
 
+# %% ../nbs/03_retrieve.ipynb #a4de82f8
 class _SomePatches:
     "The patch tokens of some rows."
     def __init__(self, source, rows):
@@ -863,7 +870,7 @@ def stamp(self:Gallery)->dict: # name, fingerprint, tta
     return dict(name=str(backbone.name_or_path) or type(backbone).__name__,
                 fingerprint=known, tta=list(self.tta))
 
-# %% ../nbs/03_retrieve.ipynb #7605c991
+# %% ../nbs/03_retrieve.ipynb #9f05aef1
 def _items(queries):
     "Queries as a list, or the paths of an `ImageSet`."
     alone = isinstance(queries, (str, Path, Image.Image, np.ndarray))
@@ -871,6 +878,7 @@ def _items(queries):
 
 def _name(query, i): return query if isinstance(query, (str, Path)) else f'query_{i}'
 
+# %% ../nbs/03_retrieve.ipynb #7605c991
 @patch
 @delegates(embed, but=['bad', 'tta'])
 def search(self:Gallery,

@@ -289,7 +289,7 @@ def amend(self:InCollection, **entries):
     self._ask('alter_collection_properties', properties={PROPERTY: json.dumps(info)})
     self.info = info
 
-# %% ../nbs/07_scale.ipynb #1d2564db
+# %% ../nbs/07_scale.ipynb #00ea3ad7
 def _as_text(path):
     try: path.encode()
     except UnicodeEncodeError:
@@ -302,6 +302,7 @@ def _row(f, label, vector):
     return dict(key=key_of(f.path), path=_as_text(f.path), content=f.sha256, label=label,
                 size=int(f.size), mtime=int(f.mtime), vector=vector)
 
+# %% ../nbs/07_scale.ipynb #49021f4d
 @patch
 def _walk(self:InCollection, fields):
     "All rows, block by block."
@@ -322,6 +323,7 @@ def _known(self:InCollection):
                           crc32='', label=row['label'])
     return found
 
+# %% ../nbs/07_scale.ipynb #1d2564db
 @patch
 def _write(self:InCollection, rows):
     for some in chunked(rows, BLOCK): self._ask('upsert', data=some)
@@ -803,7 +805,7 @@ def embed_to(
     return dict(embedded=len(new) - bad, left_out=bad + len(unreadable),
                 kept=len(files) - len(new))
 
-# %% ../nbs/07_scale.ipynb #256de18c
+# %% ../nbs/07_scale.ipynb #a1cbbd82
 class _FromStored:
     "What `Maker` is, with the vectors of files in the place of a model's work."
     def __init__(self, stored, model):
@@ -835,6 +837,7 @@ class _FromStored:
                 else: vectors[i] = found
             yield vectors, errors
 
+# %% ../nbs/07_scale.ipynb #256de18c
 def gallery_of(
     vectors,          # Parquet file, or folder of them
     model:Embedder,   # that made them

@@ -633,11 +633,13 @@ def _numbers(f, *shape):
     raw = f.read(8*int(np.prod(shape)))
     return np.frombuffer(raw, '<f8').reshape(shape).astype(float)
 
-def _unpacked(f):
-    "The sketch in an open file."
+def _unpacked(f, shape):
+    "The sketch in an open file; raises `ValueError` unless it is one of such vectors."
     about = json.loads(f.readline(1000))
     n, d, width = about['rows'], about['dim'], about['width']
     every = about['bytes']
+    if (n, d) != tuple(shape) or width not in WIDTHS or every not in range(3*width + d):
+        raise ValueError('not a sketch of these vectors')
     frame = _Frame(_numbers(f, d), _numbers(f, d, every), _numbers(f, every), width)
     longest = _numbers(f, 2)
     parts = tuple(np.empty((n, width), np.int8) for _ in range(2))
@@ -655,8 +657,7 @@ def read_sketch(
     most = (n + 10_000)*(2*WIDTHS[-1] + 16*d)
     try:
         if file_sha256(file, most) == sha256:
-            with open_file(file, most) as f: sketch = _unpacked(f)
-            if (len(sketch), len(sketch.frame.mean)) == tuple(shape): return sketch
+            with open_file(file, most) as f: return _unpacked(f, shape)
     except (OSError, ValueError, KeyError, TypeError): pass
     raise InputError(f"'{file}' is damaged: delete it, and it is made anew when the "
                      'gallery is loaded')

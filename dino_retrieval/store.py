@@ -44,7 +44,7 @@ def _is_name(x):
              '[.](bin|csv|faiss)')
     return isinstance(x, str) and bool(re.fullmatch(kinds, x))
 
-# %% ../nbs/03b_store.ipynb #7b60c3a5
+# %% ../nbs/03b_store.ipynb #82b39f59
 def _is_valid_index(index):
     "Is the entry of an approximate index what we would have written, or is there none?"
     if index is None: return True
@@ -59,25 +59,26 @@ def _is_valid_sketch(sketch):
     return (_is_name(sketch['file']) and isinstance(sketch['sha256'], str)
             and _is_name(sketch['vectors']))
 
+def _is_shape(shape):
+    "Is it what a file says of three dimensions?"
+    return isinstance(shape, list) and len(shape) == 3 and all(map(_is_count, shape))
+
 def _is_valid_patches(patches):
     "Is the entry of kept patch tokens what we would have written, or is there none?"
     if patches is None: return True
-    shape = patches['shape']
     return (_is_name(patches['file']) and patches['kind'] in ('int8', 'fp16')
             and _is_count(patches['crc32']) and _is_count(patches['width'], 10**5)
-            and isinstance(shape, list) and len(shape) == 3
-            and all(map(_is_count, shape)))
+            and _is_shape(patches['shape']))
 
 def _is_valid_regions(info):
     "Is what is said about regions what we would have written, or is there nothing?"
     if not isinstance(info.get('with_regions', False), bool): return False
     regions = info.get('regions')
     if regions is None: return True
-    shape = regions['shape']
     return (_is_name(regions['file']) and _is_count(regions['crc32'])
-            and isinstance(shape, list) and len(shape) == 3
-            and all(map(_is_count, shape)))
+            and _is_shape(regions['shape']))
 
+# %% ../nbs/03b_store.ipynb #7b60c3a5
 def _has_valid_files(info):
     "Are the names of the files ours?"
     retired = info['retired']
@@ -503,11 +504,12 @@ def update_store(
         raise PermissionError(f"no permission to write the gallery '{folder}' "
                               f'({e}): choose another folder') from e
 
-# %% ../nbs/03b_store.ipynb #d651af9f
+# %% ../nbs/03b_store.ipynb #571e15d4
 def _kept(folder, about, name):
-    "Write the pieces `raw` of a file; the entry that names it and its hash."
+    "Write `raw`, bytes or pieces of them, to a file; the entry with its name and hash."
     about = dict(about)
     raw = about.pop('raw')
+    if isinstance(raw, bytes): raw = [raw]
     digest = hashlib.sha256()
     for piece in raw: digest.update(piece)
     _write_new(folder/name, raw)
@@ -520,11 +522,12 @@ def kept_sketch(
     about = info.get('sketch')
     return about if about and about['vectors'] == info.get('vectors') else None
 
+# %% ../nbs/03b_store.ipynb #d651af9f
 def amend_info(
     folder,           # of a gallery
     info:dict,        # as it was read
     index:dict=None,  # of an approximate index, with its bytes as raw
-    sketch:dict=None, # of a sketch, with its bytes in pieces as raw; {}: drop it
+    sketch:dict=None, # of a sketch, with pieces of its bytes as raw; {}: drop it
     patches:dict=None,# of patch tokens, with their bytes as raw
     regions:dict=None,# of the vectors of regions, with their bytes as raw
     **changes,        # entries to set
@@ -536,23 +539,13 @@ def amend_info(
         now = read_info(folder)
         if now.get('generation') != info.get('generation'):
             raise InputError(f"the gallery '{folder}' has changed: load it again")
-        if index:
-            retired += _extra(now, 'index')
-            about = {**index, 'raw': [index['raw']]}
-            changes['index'] = _kept(folder, about, f'index-{now["next"]}.faiss')
-        if patches:
-            retired += _extra(now, 'patches')
-            about = {**patches, 'raw': [patches['raw']]}
-            changes['patches'] = _kept(folder, about, f'patches-{now["next"]}.bin')
-        if regions:
-            retired += _extra(now, 'regions')
-            about = {**regions, 'raw': [regions['raw']]}
-            kept = _kept(folder, about, f'regions-{now["next"]}.bin')
-            changes.update(regions=kept, with_regions=True)
-        if sketch is not None:
-            retired += _extra(now, 'sketch')
-            changes['sketch'] = None
-        if sketch:
-            about = {**sketch, 'vectors': now['vectors']}
-            changes['sketch'] = _kept(folder, about, f'sketch-{now["next"]}.bin')
+        files = dict(index=index, patches=patches, regions=regions, sketch=sketch)
+        for name, about in files.items():
+            if about is None: continue
+            retired += _extra(now, name)
+            changes[name] = None
+            file = f'{name}-{now["next"]}.{"faiss" if name == "index" else "bin"}'
+            if about: changes[name] = _kept(folder, about, file)
+        if regions: changes['with_regions'] = True
+        if sketch: changes['sketch']['vectors'] = now['vectors']
         return _succeed(folder, now, retired, **changes)

@@ -777,6 +777,8 @@ def _check_tune(train, valid, base, cache):
     for held in folds_of(labels, n, base.seed): halves(labels[held], unseen, base.seed)
 
 # %% ../nbs/02d_tune.ipynb #1ae42cd5
+CROPS = 4                                     # of each training image in the cache
+
 def _new_search(model, parts, all_images, *, base, budget, workers):
     "A search on the parts as they are, or on folds of the classes of both."
     pairs = [(parts.train, parts.valid)]
@@ -786,8 +788,6 @@ def _new_search(model, parts, all_images, *, base, budget, workers):
     return Search(model, pairs, base, rungs(budget, unseen, folds), workers=workers)
 
 # %% ../nbs/02d_tune.ipynb #d0c7cd4a
-CROPS = 4                                     # of each training image in the cache
-
 def tune(
     model:torch.nn.Module, # an Embedder on DINOv2; trained in place
     train:ImageSet,        # labelled images
