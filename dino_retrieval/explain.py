@@ -126,7 +126,7 @@ class Explanation:
     matches:list         # of (query patch, hit patch, cosine), best first, by row
     method:str           # one of METHODS
 
-# %% ../nbs/08_explain.ipynb #8b0c6621
+# %% ../nbs/08_explain.ipynb #ebc4dcd5
 def _as_picture(x): return x.permute(1, 2, 0).numpy()
 
 def _as_map(shares):
@@ -134,6 +134,7 @@ def _as_map(shares):
     side = round(len(shares)**.5)
     return shares.float().cpu().numpy().reshape(side, side)
 
+# %% ../nbs/08_explain.ipynb #8b0c6621
 def explain(
     model:Embedder,          # on DINOv2
     query:str|Path,          # file or PIL image
