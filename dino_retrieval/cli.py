@@ -807,7 +807,7 @@ def dino_embed(
 ):
     "Embed one process's share of the images into Parquet files."
     from dino_retrieval.data import open_images
-    from dino_retrieval.scale import claim_vectors, embed_to, shares
+    from dino_retrieval.shards import claim_vectors, embed_to, shares
     _check_model(run)
     shards, shard = shares(shards, shard)
     claim_vectors(out)
