@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from PIL import Image
+from scipy.ndimage import correlate1d
 
 from .data import decode
 from .fast import fast_encoder, tail
@@ -47,7 +48,8 @@ def _mean_vector(vectors, flips):
 # %% ../nbs/08_explain.ipynb #222ec00e
 def _without_each(x, patch):
     "(3,h,w) as (p,3,h,w), each copy with another patch set to zero, row by row."
-    rows, columns = x.shape[-2]//patch, x.shape[-1]//patch
+    rows = x.shape[-2]//patch
+    columns = x.shape[-1]//patch
     keep = 1 - torch.eye(rows*columns, device=x.device)
     keep = keep.unflatten(1, (1, rows, columns))
     keep = keep.repeat_interleave(patch, -2).repeat_interleave(patch, -1)
@@ -99,7 +101,9 @@ def mutual_matches(
 )->list:            # of (place in a, place in b, cosine), best first
     "Pairs of patches that are each other's nearest, after centring."
     mean = torch.cat([a, b]).mean(0)
-    cosines = F.normalize(a - mean, dim=-1) @ F.normalize(b - mean, dim=-1).T
+    unit_a = F.normalize(a - mean, dim=-1)
+    unit_b = F.normalize(b - mean, dim=-1)
+    cosines = unit_a @ unit_b.T
     to_b = cosines.argmax(1)
     to_a = cosines.argmax(0)
     mutual = torch.arange(len(a), device=a.device) == to_a[to_b]
@@ -210,13 +214,17 @@ def _turn(a, b, c):
 
 def _cross(line, other):
     "Do two lines, each a pair of points, cross?"
-    (a, b), (c, d) = line, other
-    return _turn(a, b, c)*_turn(a, b, d) < 0 and _turn(c, d, a)*_turn(c, d, b) < 0
+    a, b = line
+    c, d = other
+    other_is_cut = _turn(a, b, c)*_turn(a, b, d) < 0
+    line_is_cut = _turn(c, d, a)*_turn(c, d, b) < 0
+    return other_is_cut and line_is_cut
 
 def _are_apart(line, other):
     "Do two lines not cross, and are their ends more than a patch and a half apart?"
     if _cross(line, other): return False
-    return min(np.hypot(x - u, y - v) for (x, y), (u, v) in zip(line, other)) > 1.5
+    apart = np.subtract(line, other)
+    return np.hypot(apart[:, 0], apart[:, 1]).min() > 1.5
 
 @patch
 def telling(self:Explanation,
@@ -245,9 +253,9 @@ def _first(pair): return pair[0]
 # %% ../nbs/08_explain.ipynb #a599e122
 def _heat(shares, height, width):
     "What raises the score (height,width), averaged with the patches around."
-    raises = np.pad(np.maximum(shares, 0).astype(np.float32), 1, mode='edge')
-    raises = (raises[:-2] + 2*raises[1:-1] + raises[2:])/4
-    raises = (raises[:, :-2] + 2*raises[:, 1:-1] + raises[:, 2:])/4
+    raises = np.maximum(shares, 0).astype(np.float32)
+    for axis in (0, 1):
+        raises = correlate1d(raises, [.25, .5, .25], axis, mode='nearest')
     fine = Image.fromarray(raises).resize((width, height), Image.Resampling.BICUBIC)
     return np.maximum(np.asarray(fine), 0)
 
