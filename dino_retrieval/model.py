@@ -195,9 +195,10 @@ def normalize(self:Embedder,
     x:torch.Tensor, # (b,3,h,w) uint8
 )->torch.Tensor:    # (b,3,h,w) float32 on the model's device
     "Move bytes to the device and normalise them there."
-    mean = 255*torch.tensor(self.mean, device=self.device)[:, None, None]
-    std = 255*torch.tensor(self.std, device=self.device)[:, None, None]
-    return x.to(self.device, non_blocking=True).float().sub_(mean).div_(std)
+    def there(x): return x.to(self.device, non_blocking=True)   # no wait for a GPU
+    mean = 255*torch.tensor(self.mean)[:, None, None]
+    std = 255*torch.tensor(self.std)[:, None, None]
+    return there(x).float().sub_(there(mean)).div_(there(std))
 
 # %% ../nbs/01_model.ipynb #45da5517
 @patch
