@@ -46,6 +46,7 @@ def _as_array(x, what):
 
 def _vectors(x, what, alone=False):
     "Vectors of any kind as an array or tensor (n,d), not copied; `alone`: or one (d,)."
+    if getattr(x, 'on_demand', False) and not alone: return x
     if torch.is_tensor(x):
         x = x.detach()
         real = not x.is_complex()
