@@ -35,8 +35,9 @@ from .search import check_k, check_whole, is_whole, topk
 from .sketch import (
     Prepared, pack_sketch, prepare, read_sketch, update_sketch)
 from .store import (
-    STATE, amend_info, check_maker, find_gallery, kept_sketch, model_is_sound,
-    read_info, read_store, update_store, warn_left_out)
+    PRECISIONS, STATE, Encoded, amend_info, as_vectors, check_maker, check_precision,
+    encoded, find_gallery, kept_sketch, model_is_sound, read_info, read_store,
+    update_store, warn_left_out)
 
 # %% ../nbs/03_retrieve.ipynb #1044ab77
 class Results:
@@ -242,13 +243,25 @@ class InMemory:
         if self.index is None or exact: return self.find(e, self.vectors, k)
         return search_index(self.index, e, self.vectors, k)
 
+# %% ../nbs/03_retrieve.ipynb #487bb7a2
+def _joined(vectors, more):
+    "Vectors with others after them, kept as the first are."
+    if not isinstance(vectors, Encoded): return np.concatenate([vectors, more])
+    more = encoded(more, vectors.precision)
+    return Encoded(np.concatenate([vectors.kept, more]))
+
+def _only_rows(vectors, rows):
+    "Some of the vectors, kept as they are."
+    if not isinstance(vectors, Encoded): return vectors[rows]
+    return Encoded(vectors.kept[rows])
+
 # %% ../nbs/03_retrieve.ipynb #90551471
 @patch
 def add(self:InMemory, images, maker, drop=False):
     "Embed images; a known path replaces what was there. `drop` is for folders."
     vectors, paths, names = _embedded(images, maker)
     self.remove(set(paths) & set(self.paths), maker)
-    self.vectors = np.concatenate([self.vectors, vectors])
+    self.vectors = _joined(self.vectors, vectors)
     self.paths = self.paths + paths
     self.labels = self.labels + names
     self.keys = self.keys + [object() for _ in paths]
@@ -259,7 +272,7 @@ def remove(self:InMemory, paths, maker):
     gone = set(map(Path, paths))
     _check_there(gone, self.paths)
     keep = [i for i, path in enumerate(self.paths) if path not in gone]
-    self.vectors = self.vectors[keep]
+    self.vectors = _only_rows(self.vectors, keep)
     self.paths = [self.paths[i] for i in keep]
     self.labels = [self.labels[i] for i in keep]
     self.keys = [self.keys[i] for i in keep]
@@ -302,9 +315,11 @@ class InFolder:
     def __init__(self,
         folder, # of a gallery, or one that update is to make
         memory:str='vectors', # what to read into memory to search: vectors or sketch
+        precision:str=None,   # of the vectors; None: as they are, fp32 if it is new
     ):
         self.folder = Path(folder)
         self.memory = memory
+        self.precision = precision
         self.changes = {}
         self.find = Searcher()
 
@@ -330,13 +345,15 @@ class InFolder:
 # %% ../nbs/03_retrieve.ipynb #3c0b989a
 class _Checked:
     "Compares vectors of a folder with their checksums, each once."
-    def __init__(self, sums, folder):
+    def __init__(self, sums, folder, kept=None):
         self.sums = np.array(sums, np.uint32)
         self.seen = np.zeros(len(sums), bool)
         self.folder = folder
+        self.kept = kept             # the bytes of vectors that are decoded; None: of rows
 
     def __call__(self, at, rows):
         new = np.flatnonzero(~self.seen.take(at))
+        if self.kept is not None and len(new): rows = self.kept[at]
         for i in new:
             if zlib.crc32(rows[i]) == self.sums[at[i]]: continue
             raise InputError(f"vector {at[i]} of '{self.folder}' is damaged: dino_index "
@@ -348,7 +365,7 @@ def open_sketch(self:InFolder, sums):
     "Search by the sketch in the folder; it is made, and kept, where there is none."
     about = kept_sketch(self.info)
     self.find.begin(self.vectors)
-    check = _Checked(sums, self.folder)
+    check = _Checked(sums, self.folder, getattr(self.vectors, 'kept', None))
     if about and inside(self.folder, about['file']).is_file():
         file = inside(self.folder, about['file'])
         sketch = read_sketch(file, about['sha256'], self.vectors.shape)
@@ -426,7 +443,8 @@ def update(self:InFolder, wanted, maker, unread=(), drop=False):
     provenance = maker.provenance
     before = self.sketch_now()
     self.changes = update_store(self.folder, provenance, wanted, embed=maker.batches,
-                                save=maker.save, unread=unread, drop=drop)
+                                save=maker.save, unread=unread, drop=drop,
+                                precision=self.precision)
     if before: self.renew_sketch(*before)
     self.read()
     self.check(provenance)
@@ -500,11 +518,14 @@ def open_regions(self:InFolder):
     return self.regions
 
 # %% ../nbs/03_retrieve.ipynb #afbe0536
-def _holder(path, memory='vectors'):
+def _holder(path, memory='vectors', precision=None):
     "What holds the vectors: a folder, or the collection that a URI names."
-    if not is_uri(path): return InFolder(path, memory)
+    if not is_uri(path): return InFolder(path, memory, precision)
     if memory != 'vectors':
         raise InputError(f"memory='{memory}' is for a gallery folder, not a collection")
+    if precision not in (None, 'fp32'):
+        raise InputError(f"vectors='{precision}' is for a gallery folder: a collection "
+                         'keeps them in fp32')
     from dino_retrieval.scale import InCollection      # which stands on this module
     return InCollection(path)
 
@@ -571,10 +592,12 @@ def build(cls:Gallery,
     drop:bool=False,  # drop images though half are gone, or a folder is unreadable
     patches=False,    # keep patch tokens: True ('int8'), 'int8', 'fp16' or False
     regions:bool=False,# hold crops of each image too; a gallery that does goes on
+    vectors:str=None, # kept in 'fp32', 'fp16' or 'int8'; None: as they are, fp32 if new
     **kwargs,
 )->Gallery:
     "Embed a gallery; images that cannot be read are named and left out."
     tta = check_tta(tta)
+    if vectors is not None: check_precision(vectors)
     kind = 'int8' if patches is True else patches
     if kind: check_kind(kind)
     if kind and regions: raise InputError('patches and regions: choose one of them')
@@ -584,10 +607,11 @@ def build(cls:Gallery,
     maker = Maker(model, tta, **kwargs)
     before = None
     if path is None:
-        held = InMemory(np.empty((0, model.dim), np.float32), [])
+        nothing = np.empty((0, model.dim), PRECISIONS[vectors or 'fp32'])
+        held = InMemory(as_vectors(nothing), [])
         held.add(images, maker)
     else:
-        held = _holder(path)
+        held = _holder(path, precision=vectors)
         before = _regions_in(held)
         unread = getattr(images, 'unread', ())
         held.update(_pictures(images), maker, unread=unread, drop=drop)
@@ -1073,6 +1097,7 @@ def calibrate(self:Gallery,
 # %% ../nbs/03_retrieve.ipynb #8ba69a67
 def _are_vectors(x):
     "Is it an array or a tensor (m,d) of floats, and not images?"
+    if isinstance(x, Encoded): return True
     if torch.is_tensor(x): return x.ndim == 2 and x.is_floating_point()
     return isinstance(x, np.ndarray) and x.ndim == 2 and x.dtype.kind == 'f'
 
