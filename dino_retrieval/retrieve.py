@@ -247,8 +247,7 @@ class InMemory:
 def _joined(vectors, more):
     "Vectors with others after them, kept as the first are."
     if not isinstance(vectors, Encoded): return np.concatenate([vectors, more])
-    more = encoded(more, vectors.precision)
-    return Encoded(np.concatenate([vectors.kept, more]))
+    return Encoded(np.concatenate([vectors.kept, encoded(more, vectors.precision)]))
 
 def _only_rows(vectors, rows):
     "Some of the vectors, kept as they are."
@@ -349,7 +348,7 @@ class _Checked:
         self.sums = np.array(sums, np.uint32)
         self.seen = np.zeros(len(sums), bool)
         self.folder = folder
-        self.kept = kept             # the bytes of vectors that are decoded; None: of rows
+        self.kept = kept             # of vectors that are decoded: as the file has them
 
     def __call__(self, at, rows):
         new = np.flatnonzero(~self.seen.take(at))
