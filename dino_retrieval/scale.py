@@ -23,7 +23,7 @@ from .files import (
 from .model import Embedder
 from .search import rank_candidates, sum_error
 from .shards import (
-    BLOCK, FIELDS, PROPERTY, Stored, _as_text, _check_same, _info_of, _name_of, _row,
+    BLOCK, FIELDS, PROPERTY, Stored, _as_text, _check_same, _info_for, _info_of, _row,
     _write_parquet, claim_vectors, embed_to, key_of, shares)
 from .store import (
     Row, _counts, _files_now, _missing, _short, read_info, read_store, warn_left_out)
@@ -249,7 +249,7 @@ def open_for(self:InCollection, maker):
     "Make the collection unless it is there; raises `InputError` if not by this model."
     provenance = maker.provenance
     if not self.find():
-        self._make(dict(format=1, model=_name_of(maker.model), **provenance))
+        self._make(_info_for(maker))
         self.find()
     self.check(provenance)
 
@@ -615,14 +615,16 @@ def gallery_of(
     "A gallery of stored vectors; raises `InputError` where another model made them."
     from dino_retrieval.retrieve import Gallery, _holder
     stored = Stored(vectors)
-    _check_same(vectors, stored.info, {**stored.info, 'fingerprint': model.fingerprint})
+    made_by = dict(fingerprint=model.fingerprint, dim=model.dim, tta=stored.info['tta'])
+    _check_same(vectors, stored.info, made_by)
+    tta = check_tta(stored.info['tta'])
     held = _holder(path)
     if not is_uri(path) and (read_info(path) or {}).get('with_regions'):
         raise InputError(f"'{printable(path)}' has regions, which need the pictures: "
                          'dino index with those')
     labels = {path: row['label'] for path, row in stored.rows.items()}
     held.update(labels, _FromStored(stored, model), drop=drop)
-    return Gallery(model, held, check_tta(stored.info['tta']))
+    return Gallery(model, held, tta)
 
 # %% ../nbs/07_scale.ipynb #5a61d3e9
 @patch

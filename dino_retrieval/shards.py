@@ -7,14 +7,14 @@ __all__ = ['PROPERTY', 'FIELDS', 'BLOCK', 'COLUMNS', 'PART', 'key_of', 'Stored',
 
 # %% ../nbs/07a_shards.ipynb #ea28ae77
 import hashlib, importlib.util, json, os
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastcore.basics import chunked
 
 from .embedding import check_tta
-from dino_retrieval.files import (
-    InputError, check_number, claim_folder, is_uri, make_folder, printable, token,
-    write_safely)
+from .files import (
+    InputError, check_number, claim_folder, is_uri, make_folder, printable, write_safely)
 from .model import Embedder
 from .retrieve import Maker, _pictures
 from .store import Row, _files_now, _short, warn_left_out
@@ -67,6 +67,10 @@ def _name_of(model):
     name = str(model.backbone.name_or_path)
     return os.path.abspath(name) if os.path.isdir(name) else name
 
+def _info_for(maker):
+    "What holds for all rows that a `Maker` embeds."
+    return dict(format=1, model=_name_of(maker.model), **maker.provenance)
+
 # %% ../nbs/07a_shards.ipynb #65e2373e
 COLUMNS = [*FIELDS, 'vector', 'error']   # error: why a picture has no vector, or ''
 
@@ -101,34 +105,57 @@ def _parquet_files(path):
     path = Path(path)
     files = sorted(path.glob('[!.]*.parquet')) if path.is_dir() else [path]
     if not files: raise InputError(f"'{printable(path)}' holds no .parquet files")
+    for file in files:
+        if not file.is_file(): raise InputError(f"'{printable(file)}' is no file")
     return files
 
 def _check_columns(shown, schema):
     "Raise `InputError` for columns that dino embed would not have written."
     wanted = _arrow_schema({})
     for name in COLUMNS:
+        if name not in schema.names:
+            raise InputError(f"'{shown}': no column {name} among "
+                             f"{printable(', '.join(schema.names))[:200]}: dino embed "
+                             'writes such files')
         if schema.names.count(name) != 1:
             raise InputError(f"'{shown}': two columns are called {name}")
         if schema.field(name).type != wanted.field(name).type:
             raise InputError(f"'{shown}': column {name} holds {schema.field(name).type}: "
                              'dino embed writes such files')
 
+def _check_numbers(file, metadata, most):
+    "Raise `InputError` for more rows than bytes, or more numbers in a row than `most`."
+    shown = printable(file)
+    if metadata.num_rows > os.path.getsize(file):
+        raise InputError(f"'{shown}' is damaged: it cannot hold "
+                         f'{metadata.num_rows:,} rows')
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for j in range(metadata.num_columns):
+            if group.column(j).num_values > most*group.num_rows:
+                raise InputError(f"'{shown}' is damaged: it has rows with more numbers "
+                                 'than a vector')
+
+# %% ../nbs/07a_shards.ipynb #c761c3fc
+@contextmanager
+def _damage(file):
+    "Inside, what pyarrow finds wrong with a file is one line."
+    try: yield
+    except (OSError, ValueError, _arrow().ArrowException) as e:
+        why = printable(str(e).split('\n')[0])[:200]
+        raise InputError(f"'{printable(file)}' is damaged, or no Parquet ({why}): leave "
+                         'it out, or run dino embed again') from e
+
 def _open_parquet(file):
     "The file, and what holds for all its rows; raises `InputError` for another's."
-    arrow = _arrow()
     shown = printable(file)
-    try: opened = arrow.parquet.ParquetFile(file)
-    except arrow.ArrowInvalid as e:
-        raise InputError(f"'{shown}' is damaged, or no Parquet ({e})") from None
-    names = opened.schema_arrow.names
-    if missing := [name for name in COLUMNS if name not in names]:
-        raise InputError(f"'{shown}': no column {missing[0]} among {', '.join(names)}: "
-                         'dino embed writes such files')
-    _check_columns(shown, opened.schema_arrow)
-    metadata = opened.schema_arrow.metadata or {}
-    info = _info_of({PROPERTY: metadata.get(PROPERTY.encode())})
+    with _damage(file): opened = _arrow().parquet.ParquetFile(file)
+    schema = opened.schema_arrow
+    _check_columns(shown, schema)
+    info = _info_of({PROPERTY: (schema.metadata or {}).get(PROPERTY.encode())})
     if info is None:
         raise InputError(f"'{shown}' does not say which model made it: dino embed again")
+    _check_numbers(file, opened.metadata, most=info['dim'])
     return opened, info
 
 def _check_same(path, info, other):
@@ -139,40 +166,59 @@ def _check_same(path, info, other):
                              f'{_short(info[key])}, not {_short(other[key])}: choose '
                              'another place')
 
+# %% ../nbs/07a_shards.ipynb #18198c5b
+def _is_current(path, size, mtime):
+    "Is the file at a path still the one of this size and time?"
+    try: now = os.stat(path)
+    except (OSError, ValueError): return False
+    return (now.st_size, now.st_mtime_ns) == (int(size), int(mtime))
+
+def _better(row, before):
+    "Of two rows of a picture the one that counts."
+    for one in (before, row):
+        if _is_current(one['path'], one['size'], one['mtime']): return one
+    return max(before, row, key=lambda one: one['mtime'])
+
+def _check_row(row, file):
+    "Raise `InputError` for a row that dino embed would not have written."
+    for name in FIELDS:
+        if row[name] is None:
+            raise InputError(f"'{printable(file)}' has a row without {name}")
+    if not os.path.isabs(row['path']):
+        raise InputError(f"'{printable(file)}' has a path that does not start at the "
+                         f"root: '{printable(row['path'])}'")
+
 # %% ../nbs/07a_shards.ipynb #3ab390ac
 class Stored:
     "Vectors in Parquet files: {path: row}, and the model that made them."
     def __init__(self,
-        path, # file, or folder of files
+        path,             # file, or folder of files
+        vectors:bool=True,# read them too; what was embedded is known without them
     ):
         self.info = None
         self.rows = {}
+        self.columns = COLUMNS if vectors else [*FIELDS, 'error']
         for file in _parquet_files(path):
             opened, info = _open_parquet(file)
             self.info = self.info or info
             _check_same(file, info, self.info)
-            try:
-                for batch in opened.iter_batches(BLOCK, columns=COLUMNS):
+            with opened, _damage(file):
+                for batch in opened.iter_batches(BLOCK, columns=self.columns):
                     self._take(batch, file)
-            except (OSError, _arrow().ArrowException) as e:
-                raise InputError(f"'{printable(file)}' is damaged ({e}): run dino embed "
-                                 'again') from None
 
     def _take(self, batch, file):
-        columns = {name: batch.column(name) for name in COLUMNS}
-        vectors = columns.pop('vector')
-        names = list(columns)
-        rows = zip(*(column.to_pylist() for column in columns.values()))
-        for i, values in enumerate(rows):
-            row = dict(zip(names, values))
+        columns = {name: batch.column(name).to_pylist() for name in [*FIELDS, 'error']}
+        vectors = batch.column('vector') if 'vector' in self.columns else None
+        for i, values in enumerate(zip(*columns.values())):
+            row = dict(zip(columns, values), vector=None)
+            _check_row(row, file)
+            row['error'] = row['error'] or ''
+            if vectors is not None and not row['error']:
+                if not vectors[i].is_valid: 
+                    raise InputError(f"'{printable(file)}' has a row without vector")
+                row['vector'] = vectors[i].values.to_numpy(zero_copy_only=False)
             before = self.rows.get(row['path'])
-            if before and before['mtime'] > row['mtime']: continue
-            vector = vectors[i].values
-            if row['path'] is None or vector is None and not row['error']:
-                raise InputError(f"'{printable(file)}' has a row without path or vector")
-            row['vector'] = None
-            if not row['error']: row['vector'] = vector.to_numpy(zero_copy_only=False)
-            self.rows[row['path']] = row
+            self.rows[row['path']] = _better(row, before) if before else row
 
 # %% ../nbs/07a_shards.ipynb #abae83c4
 def _is_mine(path, shards, shard):
@@ -190,24 +236,43 @@ def shares(
     check_number('shard', shard, 0, shards - 1)
     return shards, shard
 
+def _check_names(labels):
+    "Raise `InputError` for a name that Parquet cannot hold, before a day of work."
+    for path, label in labels.items():
+        _as_text(path)
+        _as_text(label)
+
+# %% ../nbs/07a_shards.ipynb #ff134b38
 def _embedded_rows(files, labels, maker):
-    "Blocks of rows for Parquet, as they are embedded."
-    done = 0
+    "A row for each file, with its vector or an error."
+    rows = []
     for vectors, errors in maker.batches([Path(f.path) for f in files]):
-        rows = []
-        for f, vector, error in zip(files[done:], vectors, errors):
-            why = printable(error.reason) if error else ''
+        for vector, error in zip(vectors, errors):
+            f = files[len(rows)]
             row = _row(f, labels[f.path], None if error else vector)
             del row['key']
-            rows.append(row | dict(error=why))
-        yield rows
-        done += len(errors)
+            rows.append(row | dict(error=printable(error.reason) if error else ''))
+    return rows
+
+def _part_name(rows, info):
+    "The name of the file of some rows."
+    what = [(row['path'], row['content'], row['label'], row['mtime']) for row in rows]
+    kind = [info['fingerprint'], info['tta'], sorted(what)]
+    return f'part-{hashlib.sha256(json.dumps(kind).encode()).hexdigest()[:32]}.parquet'
+
+def _write_part(out, files, labels, maker, info):
+    "Embed files into one Parquet file of a folder; why some could not be."
+    rows = _embedded_rows(files, labels, maker)
+    if rows: _write_parquet(Path(out)/_part_name(rows, info), [rows], info)
+    return [f"cannot read picture '{row['path']}': {row['error']}"
+            for row in rows if row['error']]
 
 # %% ../nbs/07a_shards.ipynb #f26ca20a
 def claim_vectors(
     out, # folder
 ):
     "Raise `InputError` unless a folder holds vectors, or nothing yet."
+    _arrow()                                 # before a day of work
     if is_uri(out):
         raise InputError(f"'{printable(out)}' is no folder: vectors go into one")
     if not any(Path(out).glob('part-*.parquet')):
@@ -218,7 +283,7 @@ def _stored_rows(out, info):
     claim_vectors(out)
     make_folder(out)
     if not any(Path(out).glob('part-*.parquet')): return {}
-    stored = Stored(out)
+    stored = Stored(out, vectors=False)
     _check_same(out, stored.info, info)
     rows = {}
     for path, row in stored.rows.items():
@@ -241,17 +306,16 @@ def embed_to(
     "Embed this process's share of the images that the folder does not hold yet."
     shards, shard = shares(shards, shard)
     maker = Maker(model, check_tta(tta), **kwargs)
-    info = dict(format=1, model=_name_of(model), **maker.provenance)
+    info = _info_for(maker)
     labels = _pictures(images)
     mine = {path: labels[path] for path in labels if _is_mine(path, shards, shard)}
+    _check_names(mine)
     old = _stored_rows(out, info)
-    files, unreadable = _files_now(mine, old)
+    files, bad = _files_now(mine, old)
     new = [f for f in files if f.path not in old or old[f.path][:4] != f]
-    bad = 0
+    there = len(mine) - len(bad)
     for some in chunked(new, PART):
-        rows = sum(_embedded_rows(some, labels, maker), [])
-        _write_parquet(Path(out)/f'part-{token()}{token()}.parquet', [rows], info)
-        bad += sum(row['error'] != '' for row in rows)
-    warn_left_out(unreadable, len(mine), stacklevel=3)
-    return dict(embedded=len(new) - bad, left_out=bad + len(unreadable),
-                kept=len(files) - len(new))
+        bad += _write_part(out, some, labels, maker, info=info)
+    warn_left_out(bad, len(mine), stacklevel=3)
+    kept = there - len(new)
+    return dict(embedded=len(mine) - kept - len(bad), left_out=len(bad), kept=kept)
