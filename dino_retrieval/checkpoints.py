@@ -165,6 +165,9 @@ def _checked(path, said):
     if said.get('embedder_pool', 'cls') not in POOLS:
         raise InputError(f"'{path}': embedder_pool {_short(said['embedder_pool'])}: "
                          f'choose {", ".join(POOLS)}')
+    if said.get('embedder_dims') is not None:           # the model's vectors are cut
+        _check_range(path, 'embedder_dims', said['embedder_dims'], kinds=Integral,
+                     span=(1, 2*SIZES['hidden_size'][1]))
     return said
 
 # %% ../nbs/01e_checkpoints.ipynb #f158dcd6
@@ -178,6 +181,7 @@ def _as_config(path, said):
     except Exception as e:
         raise InputError(f"'{path}' describes no model ({_reason(e)})") from e
     config.embedder_pool = said.get('embedder_pool', 'cls')
+    config.embedder_dims = said.get('embedder_dims')
     return config
 
 # %% ../nbs/01e_checkpoints.ipynb #400df4f3
@@ -636,6 +640,7 @@ class Checkpoint:
     source: Path              # the file or folder that it was read from
     backbone: PreTrainedModel # whole and finite
     pool: str                 # one of POOLS
+    dims: int                 # numbers of the vector that stay; None: all
     view: dict                # size, resize, squash, resample, mean, std of an Embedder
 
 def load_checkpoint(
@@ -656,4 +661,5 @@ def load_checkpoint(
         if not alone: tensors = _tensors(folder)
         backbone = _load_backbone(source, config, empty, tensors)
     backbone.name_or_path = str(name_or_dir)
-    return Checkpoint(source, backbone, config.embedder_pool, view)
+    return Checkpoint(source, backbone, config.embedder_pool, view=view,
+                      dims=config.embedder_dims)

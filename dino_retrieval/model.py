@@ -25,7 +25,7 @@ from .checkpoints import (POOLS, _check_resize, _check_size, _check_stats,
                                         load_checkpoint)
 from .batches import FILTERS, EvalView
 from .files import InputError, check_block, claim_folder, write_folder
-from .hub import MODEL_FILES, write_settings
+from .hub import CUT_FILES, MODEL_FILES, write_settings
 
 # %% ../nbs/01_model.ipynb #e8e1a91d
 def _pool_tokens(tokens, pool, registers):
@@ -98,6 +98,7 @@ class Embedder(nn.Module):
         mean:tuple=(.485, .456, .406),       # of the pixels, per channel
         std:tuple=(.229, .224, .225),        # of the pixels, per channel
         rank:int=None,           # of adapters in those blocks; None: their weights train
+        dims:int=None,           # numbers of the vector that stay; None: all
     ):
         super().__init__()
         if not isinstance(pool, str) or pool not in POOLS:
@@ -106,7 +107,8 @@ class Embedder(nn.Module):
         self.backbone = backbone
         self.pool = pool
         self.is_dinov2 = config.model_type.startswith('dinov2')
-        self.dim = config.hidden_size*(2 if pool == 'cls+mean' else 1)
+        self.full_dim = config.hidden_size*(2 if pool == 'cls+mean' else 1)
+        self.cut(dims)
         self.registers = getattr(config, 'num_register_tokens', 0)
         self._set_view(size, resize, squash=squash,
                        resample=resample, mean=mean, std=std)
@@ -130,7 +132,21 @@ class Embedder(nn.Module):
     def pooled(self, tokens):
         "(b,t,d) of the final hidden state to (b,dim) float32 of unit length."
         vectors = _pool_tokens(tokens.float(), self.pool, self.registers)
-        return F.normalize(vectors, dim=-1)
+        return F.normalize(vectors[..., :self.dim], dim=-1)
+
+# %% ../nbs/01_model.ipynb #9c2625b5
+@patch
+def cut(self:Embedder,
+    dims:int=None, # numbers of the vector that stay, the first ones; None: all
+)->Embedder:       # itself
+    "Keep the first numbers of each vector, at unit length again."
+    most = self.full_dim
+    if dims is None: dims = most
+    if not _whole(dims) or not 1 <= dims <= most:
+        raise InputError(f'dims={_short(dims)}: choose a whole number from 1 to {most}, '
+                         'the numbers of a whole vector')
+    self.dim = int(dims)
+    return self
 
 # %% ../nbs/01_model.ipynb #454bd292
 @patch
@@ -262,8 +278,9 @@ def _plain_backbone(self:Embedder):
 
 @patch(as_prop=True)
 def fingerprint(self:Embedder)->str: # 64 hexadecimal digits
-    "sha256 over weights and their names, configuration, preprocessing and pooling."
+    "sha256 over weights and their names, configuration, preprocessing, pooling, length."
     settings = [*self._preprocessing(), self.pool]
+    if self.dim < self.full_dim: settings.append(self.dim)
     plain = self._plain_backbone()
     return _digest(plain, plain.state_dict(), settings)
 
@@ -291,8 +308,9 @@ def save_pretrained(self:Embedder,
         write_settings(self, to, notes)
     _claim(folder)
     self.backbone.config.embedder_pool = self.pool
+    self.backbone.config.embedder_dims = self.dim if self.dim < self.full_dim else None
     plain = self._plain_backbone()
-    write_folder(folder, write, MODEL_FILES, new=new)
+    write_folder(folder, write, (*MODEL_FILES, *CUT_FILES), new=new)
 
 # %% ../nbs/01_model.ipynb #835ae0e7
 @patch
@@ -332,11 +350,13 @@ def from_pretrained(cls:Embedder,
     pool:str=None,             # 'cls', 'cls+mean', 'gem'; None: the checkpoint's own
     size:int=None,             # side of the image, pixels; None: the checkpoint's own
     rank:int=None,             # of adapters in those blocks; None: their weights train
+    dims:int=None,             # first numbers of the vector; None: the checkpoint's own
 )->Embedder:
     "Load a backbone; raises `InputError` where there is none, saying why. Runs no code."
     with _quiet():
         found = load_checkpoint(name_or_dir, size)
+        if dims is None and pool in (None, found.pool): dims = found.dims
         m = cls(found.backbone, trainable_layers, pool or found.pool, rank=rank,
-                **found.view)
+                dims=dims, **found.view)
         _try_out(m, found.source)
     return m

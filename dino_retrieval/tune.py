@@ -29,7 +29,7 @@ from .losses import NormalizedSoftmax
 from .run import History, open_run
 from dino_retrieval.train import (
     Recipe, Trainer, _plan, _check_chosen, _check_model, _check_parts, _check_same,
-    _check_train, _configuration, _delayed_interrupt, check_settings, read_parts,
+    _check_train, _configuration, _delayed_interrupt, check_dims, check_settings, read_parts,
     scaled_lr)
 
 # %% ../nbs/02d_tune.ipynb #957e47f3
@@ -634,8 +634,9 @@ def _who_judged(search):
 def _card(search, history, config):
     "Markdown for the model card: data, verdict, settings, all that was tried."
     table = ['| setting | value |', '|---|---|']
-    for name in ('seed', 'budget', 'bs', 'wd', 'margin', 'size', 'pool', 'trainable'):
-        table.append(f'| {name} | {config[name]} |')
+    for name in ('seed', 'budget', 'bs', 'wd', 'margin', 'size', 'pool', 'trainable',
+                 'dims'):
+        if config.get(name) is not None: table.append(f'| {name} | {config[name]} |')
     tried = ['| candidate | epochs | part of the way | mAP@10 |', '|---|---|---|---|']
     for row in search.rows:
         value = 'collapsed' if row['map_at_10'] is None else f"{row['map_at_10']:.4f}"
@@ -810,6 +811,7 @@ def tune(
     check_settings(max_bad=max_bad, save_every=save_every, workers=workers or 0)
     base = recipe or Recipe(lr=scaled_lr(model))
     _check_tune(train, valid, base, cache)
+    check_dims(base.dims, model.dim)
     # raises before anything is computed
     rungs(budget, _is_unseen(train, valid), number_of_folds(train, valid))
     config = _configuration(base, model, cache=True, processes=1, budget=budget)
