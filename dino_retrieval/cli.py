@@ -146,7 +146,7 @@ LIMITS = dict(                         # of every number that a command takes
     epochs=(0, 100_000), bs=(4, 65_536), lr=(1e-12, 100), wd=(0, 100), margin=(0, 2),
     val_split=(.001, .999), budget=(10, 100_000), size=(1, 16_384),
     trainable=(-1000, 1000),
-    layer_decay=(1e-6, 1), rank=(1, 16_384),
+    layer_decay=(1e-6, 1), rank=(1, 16_384), dims=(1, 32_767),
     shards=(1, 100_000), shard=(0, 99_999),
     patience=(0, 100_000), seed=(0, 4e9), max_bad=(0, 1), k=(1, 1e9), ks=(1, 1e9),
     port=(1, 65_535))
@@ -401,6 +401,19 @@ def _check_shape(run, size, trainable, rank=None):
     if type(blocks) is not int or isinstance(trainable, str): return
     for block in trainable: check_block(block, blocks, f'--trainable={block}: ')
 
+def _check_dims(run, dims, below=False):
+    "Raise `InputError` for a cut that is longer than a vector, or (`below`) as long."
+    from dino_retrieval.files import InputError
+    config = _config_of(run)
+    width = config.get('hidden_size')
+    if not dims or type(width) is not int: return
+    if config.get('embedder_pool') == 'cls+mean': width *= 2
+    if below and type(config.get('embedder_dims')) is int: width = config['embedder_dims']
+    most = width - 1 if below else width
+    for n in [dims] if isinstance(dims, int) else dims:
+        if n > most: raise InputError(f'--dims={n}: choose no more than {most}: a vector '
+                                      f'of the model has {width} numbers')
+
 # %% ../nbs/10_cli.ipynb #12ac6772
 def _device():
     "What commands compute on: 'cuda', 'mps' or 'cpu'."
@@ -519,11 +532,13 @@ def dino_train(
     unseen:bool=False,                    # validate on classes that do not train
     tune:bool=False,                      # search loss, rate and epochs; keeps a cache
     budget:int=None,                      # of that search, in epochs (default: 62)
+    dims:numbers=None,                    # lengths to which vectors may be cut: 96,48
 ):
     "Fine-tune a backbone on labelled images."
     _check_model(backbone)
     _check_shape(backbone, size, trainable, rank)
     _check_adapters(trainable, rank)
+    _check_dims(backbone, dims, below=True)
     _check_loss(loss, mining)
     _check_tune(tune, budget, dict(
         epochs=epochs, mining=mining, patience=patience, schedule=schedule, loss=loss,
@@ -536,7 +551,8 @@ def dino_train(
         mining=mining, patience=patience, seed=seed, out=out, resume=resume,
         precision=precision, cache=cache, schedule=schedule, report_to=report_to,
         max_bad=max_bad, overwrite=overwrite, loss=loss, layer_decay=layer_decay,
-        interpolate=interpolate, tune=tune, budget=budget)
+        interpolate=interpolate, tune=tune, budget=budget,
+        dims=dims or ())
     more = f', {out}/tune.csv, {out}/tune.png' if tune else ''
     if _is_first():
         _tell(f'wrote {out}/model, {out}/history.csv, {out}/config.json{more}')
@@ -555,17 +571,19 @@ def dino_retrieve(
     k:int=10,                           # hits for each query
     tta:str='hflip',  # hflip, multiscale, crops, several with commas, or none
     out:str='retrieval_results.json',   # file to write
+    dims:int=None,                      # first numbers of a vector (default: all)
 ):
     "Rank the gallery for each query."
     from dino_retrieval.data import open_data
     _check_model(run)
+    _check_dims(run, dims)
     outputs = dict(out=out, out_scores=_beside(out))
     _check_outputs([run, data], **outputs)
     query, gallery = open_data(data, 'query'), open_data(data, 'gallery')
     _check_outputs([], [*query.paths, *gallery.paths], **outputs)
     from dino_retrieval.audit import audit
     from dino_retrieval.retrieve import Gallery
-    model = _load(run, trainable_layers=())
+    model = _load(run, trainable_layers=(), dims=dims)
     Gallery.build(model, gallery, tta=tta).search(query, k).save(out)
     _tell(f'{len(query):,} queries against {len(gallery):,} pictures; wrote {out}')
     print(audit(None, query, gallery, near=False).line('queries', 'gallery'))
@@ -663,12 +681,20 @@ def _claim_gallery(out, inputs=()):
     InCollection(out).find()
 
 def _find_gallery(gallery):
-    "Raise where there is no gallery in a folder, or behind a URI."
+    "What a gallery says of itself; raises where there is none in a folder or at a URI."
     from dino_retrieval.files import is_uri
     from dino_retrieval.store import find_gallery
     if not is_uri(gallery): return find_gallery(gallery)
     from dino_retrieval.scale import InCollection
-    InCollection(gallery).read()
+    held = InCollection(gallery)
+    held.read()
+    return held.info
+
+def _load_for(gallery, run):
+    "A model for a gallery; cut, where the gallery's vectors are shorter than its own."
+    length = _find_gallery(gallery)['dim']
+    model = _load(run, trainable_layers=())
+    return model.cut(length) if length < model.dim else model
 
 def _holds_vectors(images):
     "Is it a folder or a file of vectors, which dino embed or dino export wrote?"
@@ -694,11 +720,13 @@ def dino_index(
     tta:str='hflip',   # hflip, multiscale, crops, several with commas, or none
     drop:bool=False,   # even if more than half vanished, or a folder is unreadable
     regions:bool=False,# hold crops too, to find small objects; stays on for a gallery
+    dims:int=None,     # first numbers of a vector that are kept (default: all)
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
     from dino_retrieval.files import InputError
     _check_model(run)
+    _check_dims(run, dims)
     _claim_gallery(out)
     if _holds_vectors(images):
         if regions: raise InputError('--regions needs the pictures, not their vectors')
@@ -706,12 +734,13 @@ def dino_index(
             raise InputError(f'--tta={tta} is for pictures: vectors keep the views that '
                              'made them, leave it out')
         from dino_retrieval.scale import gallery_of
-        g = gallery_of(images, _load(run, trainable_layers=()), out, drop=drop)
+        model = _load(run, trainable_layers=(), dims=dims)
+        g = gallery_of(images, model, out, drop=drop)
         return _tell_changes(g, out)
     s = open_images(images)
     _claim_gallery(out, s.paths)
     from dino_retrieval.retrieve import Gallery
-    model = _load(run, trainable_layers=())
+    model = _load(run, trainable_layers=(), dims=dims)
     g = Gallery.build(model, s, out, tta=tta, drop=drop, regions=regions)
     _tell_changes(g, out)
 
@@ -782,7 +811,8 @@ def dino_search(
     _find_gallery(gallery)
     paths = image_paths(images)
     from dino_retrieval.retrieve import Gallery
-    g = Gallery.load(gallery, _load(model, trainable_layers=()) if model else None)
+    model = _load_for(gallery, model) if model else None
+    g = Gallery.load(gallery, model)
     g.model = _to_device(g.model)
     r = g.search(paths, k, rerank)
     document = _hits_as_json(r) if json == '-' else None
@@ -804,15 +834,17 @@ def dino_embed(
     shards:int=None,  # processes that share the work (default: torchrun's, or 1)
     shard:int=None,   # which of them this is, from 0 (default: torchrun's, or 0)
     tta:str='hflip',  # hflip, multiscale, crops, several with commas, or none
+    dims:int=None,    # first numbers of a vector that are kept (default: all)
 ):
     "Embed one process's share of the images into Parquet files."
     from dino_retrieval.data import open_images
     from dino_retrieval.shards import claim_vectors, embed_to, shares
     _check_model(run)
+    _check_dims(run, dims)
     shards, shard = shares(shards, shard)
     claim_vectors(out)
     s = open_images(images)
-    model = _load(run, trainable_layers=())
+    model = _load(run, trainable_layers=(), dims=dims)
     counts = embed_to(out, model, s, tta=tta, shards=shards, shard=shard)
     print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
     _tell(f'share {shard} of {shards} is in {out}')

@@ -29,7 +29,8 @@ from .losses import NormalizedSoftmax
 from .run import History, open_run
 from dino_retrieval.train import (
     Recipe, Trainer, _plan, _check_chosen, _check_model, _check_parts, _check_same,
-    _check_train, _configuration, _delayed_interrupt, check_dims, check_settings, read_parts,
+    _check_train, _configuration, _delayed_interrupt, check_dims, check_settings,
+    read_parts,
     scaled_lr)
 
 # %% ../nbs/02d_tune.ipynb #957e47f3
