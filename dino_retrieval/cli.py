@@ -747,8 +747,10 @@ def dino_index(
 # %% ../nbs/10_cli.ipynb #33d5852d
 def _from_here(path):
     "A path as one would type it here: relative where it leads into this folder."
+    from dino_retrieval.files import address
     path = Path(path)
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    is_here = path.is_relative_to(Path.cwd())
+    return path.relative_to(Path.cwd()) if is_here else address(path)
 
 def _hit_lines(results):
     "Lines for a terminal: each query, and below it a line for each of its hits."
@@ -763,11 +765,12 @@ def _hit_lines(results):
 
 def _hits_as_json(results):
     "The same as a JSON document: the rows of a results file, with scores and paths."
+    from dino_retrieval.files import address
     rows = []
     for i, query in enumerate(results.query_paths):
         hits = results.paths[i]
         row = dict(filename=query.name, path=os.path.abspath(query),
-                   samples=[hit.name for hit in hits], paths=[str(hit) for hit in hits],
+                   samples=[hit.name for hit in hits], paths=list(map(address, hits)),
                    scores=[round(float(score), 6) for score in results.scores[i]])
         if results.boxes: row['boxes'] = results.boxes[i]
         rows.append(row)

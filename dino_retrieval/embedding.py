@@ -55,7 +55,8 @@ def progress_bar(
     **kwargs,           # of tqdm
 )->tqdm:
     "A tqdm bar, for more than one item."
-    needless = kwargs.get('total', 2) < 2
+    total = kwargs.get('total')
+    needless = total is not None and total < 2
     hidden = needless or not progress or 'TQDM_DISABLE' in os.environ
     return tqdm(*args, disable=hidden, **kwargs)
 
@@ -153,7 +154,7 @@ def _batch_size(model, asked, views=1):
 # %% ../nbs/01d_embed.ipynb #9095be4b
 def embed_batches(
     model:nn.Module,      # an Embedder
-    items:list,           # of paths, PIL images or uint8 arrays
+    items:Iterable,       # of paths, PIL images, uint8 arrays, or what has `decoded`
     tta:tuple,            # of check_tta
     batch_size:int=None,  # images in a forward pass; None: 32, on CUDA what memory allows
     precision:str='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
@@ -167,7 +168,8 @@ def embed_batches(
     n = n_workers(workers, items, on_gpu)
     read = read_ahead(items, views, size, n, unasked=workers is None)
     begun = _begun(model, read, tta, precision)
-    bar = progress_bar(total=len(items), desc='embed', unit='picture', progress=progress)
+    total = len(items) if hasattr(items, '__len__') else None
+    bar = progress_bar(total=total, desc='embed', unit='picture', progress=progress)
     with bar:
         for vectors, places, errors in _late(begun, lag=int(on_gpu)):
             e = torch.zeros(len(errors), model.dim)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'check_side', 'check_block', 'counted', 'printable',
-           'is_uri', 'open_file', 'file_sha256', 'token', 'sync_folder', 'make_folder', 'write_safely', 'write_text',
-           'scores_path', 'to_json', 'stamp_of', 'write_folder', 'claim_folder', 'check_output', 'inside', 'locked',
-           'check_rows', 'read_table', 'write_table', 'Log']
+           'is_uri', 'is_elsewhere', 'address', 'open_file', 'file_sha256', 'token', 'sync_folder', 'make_folder',
+           'write_safely', 'write_text', 'scores_path', 'to_json', 'stamp_of', 'write_folder', 'claim_folder',
+           'check_output', 'inside', 'locked', 'check_rows', 'read_table', 'write_table', 'Log']
 
 # %% ../nbs/00b_files.ipynb #2d938609
 import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, time, zlib
@@ -84,6 +84,20 @@ def is_uri(
 )->bool:
     "Does it start with a scheme, such as `milvus://`, or with one mistyped?"
     return bool(re.match('[A-Za-z][A-Za-z0-9+.-]+:/|milvus:', str(path or '')))
+
+# %% ../nbs/00b_files.ipynb #2678f254
+def is_elsewhere(
+    path, # as a gallery names an image
+)->bool:
+    "Is it an id or a URL, and no file of this machine?"
+    return not os.path.isabs(path)
+
+def address(
+    path, # file, URL or id
+)->str:
+    "The text of a path; that of a URL with both of its slashes."
+    text = str(path)
+    return re.sub('^(?!tar:|milvus:)([A-Za-z][A-Za-z0-9+.-]+:/)(?=[^/])', r'\1/', text)
 
 # %% ../nbs/00b_files.ipynb #8d3da717
 MAX_BYTES = int(os.environ.get('DINO_MAX_BYTES', 1_000_000_000))   # of one image file

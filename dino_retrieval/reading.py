@@ -33,6 +33,7 @@ def _pixels(item, shorter):
     "A file, a PIL image or an array as what a view takes; or its `BadImage`."
     try:
         if isinstance(item, (str, Path)): return decode(item, shorter)
+        if hasattr(item, 'decoded'): return item.decoded(shorter)
         return _from_memory(item)
     except BadImage as e: return e
     except (AttributeError, TypeError, ValueError) as e:
@@ -223,7 +224,7 @@ def n_workers(
 )->int:             # 0: threads
     "How many processes decode."
     if asked is not None: check_number('workers', asked, 0, 1000)
-    if os.name != 'posix' or not sys.executable: return 0
+    if os.name != 'posix' or not sys.executable or not hasattr(items, '__len__'): return 0
     if asked is None: asked = min(cores() - 1, MOST) if fast and len(items) >= MANY else 0
     if asked and all(isinstance(item, (str, Path)) for item in items): return int(asked)
     return 0

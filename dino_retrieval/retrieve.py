@@ -21,7 +21,7 @@ from .compress import (
 from .data import BadImage, load_image
 from .embedding import check_tta, embed, embed_batches, patch_batches
 from .files import (
-    InputError, check_number, claim_folder, inside, is_uri, open_file, printable,
+    InputError, address, check_number, claim_folder, inside, is_uri, open_file, printable,
     scores_path, stamp_of, to_json, write_text)
 from .metrics import score_threshold
 from .model import Embedder
@@ -35,9 +35,9 @@ from .search import check_k, check_whole, is_whole, topk
 from .sketch import (
     Prepared, pack_sketch, prepare, read_sketch, update_sketch)
 from .store import (
-    PRECISIONS, STATE, Encoded, amend_info, as_vectors, check_maker, check_precision,
-    encoded, find_gallery, kept_sketch, model_is_sound, read_info, read_store,
-    update_store, warn_left_out)
+    PRECISIONS, STATE, Encoded, _files_now, amend_info, as_vectors, check_maker,
+    check_precision, encoded, find_gallery, kept_sketch, model_is_sound, read_info,
+    read_store, update_store, warn_left_out)
 
 # %% ../nbs/03_retrieve.ipynb #1044ab77
 class Results:
@@ -76,8 +76,8 @@ def _details(self:Results, i):
     "Full paths and scores of the hits of one query."
     scores = [round(float(score), 6) for score in self.scores[i]]
     more = {} if self.boxes is None else dict(boxes=self.boxes[i])
-    return dict(path=str(self.query_paths[i]), paths=list(map(str, self.paths[i])),
-                scores=scores, **more)
+    return dict(path=address(self.query_paths[i]),
+                paths=list(map(address, self.paths[i])), scores=scores, **more)
 
 @patch
 def save(self:Results,
@@ -162,6 +162,10 @@ class Maker:
         "What a gallery is stamped with."
         return dict(fingerprint=self.model.fingerprint, dim=self.model.dim,
                     tta=list(self.tta))
+
+    def look(self, paths, old):
+        "The files as they are now, and the errors of those that cannot be read."
+        return _files_now(paths, old)
 
     def embed(self, paths, bad):
         return embed(self.model, paths, self.tta, bad=bad, **self.settings)
@@ -335,11 +339,12 @@ class InFolder:
 
     def remove(self, paths, maker):
         "Take images out of what is there by now."
-        gone = set(map(os.path.abspath, paths))
+        named = set(map(address, paths))
         def rest(now):
+            gone = {path if path in now else os.path.abspath(path) for path in named}
             _check_there(gone, now)
             return {path: name for path, name in now.items() if path not in gone}
-        self.update(rest, maker, drop=gone)
+        self.update(rest, maker, drop=named | set(map(os.path.abspath, named)))
 
 # %% ../nbs/03_retrieve.ipynb #3c0b989a
 class _Checked:
@@ -443,7 +448,7 @@ def update(self:InFolder, wanted, maker, unread=(), drop=False):
     before = self.sketch_now()
     self.changes = update_store(self.folder, provenance, wanted, embed=maker.batches,
                                 save=maker.save, unread=unread, drop=drop,
-                                precision=self.precision)
+                                precision=self.precision, look=maker.look)
     if before: self.renew_sketch(*before)
     self.read()
     self.check(provenance)

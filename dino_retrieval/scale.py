@@ -19,7 +19,7 @@ from fastcore.basics import chunked, patch
 
 from .embedding import check_tta
 from .files import (
-    InputError, is_uri, printable, write_safely, write_table)
+    InputError, address, is_elsewhere, is_uri, printable, write_safely, write_table)
 from .model import Embedder
 from .search import rank_candidates, sum_error
 from .shards import (
@@ -469,7 +469,7 @@ def _embed(self:InCollection, files, maker, labels):
     contents = list(same)
     bad = {}
     done = 0
-    for vectors, errors in maker.batches([Path(some[0].path) for some in same.values()]):
+    for vectors, errors in maker.batches([some[0].path for some in same.values()]):
         rows = []
         for content, vector, error in zip(contents[done:], vectors, errors):
             if error is not None: bad[content] = error
@@ -491,7 +491,7 @@ def _drop(self:InCollection, gone, drop):
 @patch
 def _sync(self:InCollection, old, labels, maker):
     "Write what is new, moved or changed; files that are there, counts, and errors."
-    files, unreadable = _files_now(labels, old)
+    files, unreadable = maker.look(labels, old)
     source = {row.sha256: row.path for row in old.values()}
     stale = []
     for f in files:
@@ -541,11 +541,13 @@ def add(self:InCollection, images, maker, drop=False):
 @patch
 def remove(self:InCollection, paths, maker):
     "Take images out; raises `InputError` for one that is not there."
-    gone = sorted(set(map(os.path.abspath, paths)))
-    found = self.fetch(list(map(key_of, gone)))
-    for path in gone:
-        if key_of(path) not in found:
-            raise InputError(f"'{path}' is not in the gallery")
+    gone = []
+    for name in sorted(set(map(address, paths))):
+        both = [name, os.path.abspath(name)]
+        found = self.fetch(list(map(key_of, both)))
+        kept = [path for path in both if key_of(path) in found]
+        if not kept: raise InputError(f"'{name}' is not in the gallery")
+        gone.append(kept[0])
     self._delete(gone)
     self._forget()
 
@@ -591,12 +593,21 @@ class _FromStored:
 
     def save(self, folder, new): self.model.save_pretrained(folder, new=new)
 
+    def look(self, paths, old):
+        "Files as they are now; pictures elsewhere as they were embedded."
+        away = {}
+        for path in filter(is_elsewhere, paths):
+            row = self.stored.rows[path]
+            away[path] = Row(path, str(row['size']), str(row['mtime']), row['content'],
+                             crc32='', label=row['label'])
+        return _files_now(paths, {**old, **away})
+
     def _vector(self, path):
         "The vector of a picture, or its error."
         row = self.stored.rows[str(path)]
-        now = os.stat(path)
         if row['error']: return InputError(f"'{path}': {row['error']}")
-        if (now.st_size, now.st_mtime_ns) != (row['size'], row['mtime']):
+        now = None if is_elsewhere(path) else os.stat(path)
+        if now and (now.st_size, now.st_mtime_ns) != (row['size'], row['mtime']):
             return InputError(f"'{path}' has changed since: embed it again")
         vector = row['vector']
         is_sound = vector.shape == (self.provenance['dim'],)

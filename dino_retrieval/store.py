@@ -17,8 +17,8 @@ import numpy as np
 from filelock import Timeout
 
 from .files import (
-    InputError, Log, claim_folder, file_sha256, inside, locked, make_folder, open_file,
-    printable, sync_folder, token, write_text)
+    InputError, Log, claim_folder, file_sha256, inside, is_elsewhere, locked, make_folder,
+    open_file, printable, sync_folder, token, write_text)
 
 # %% ../nbs/03b_store.ipynb #15d56349
 COLUMNS = ('path', 'size', 'mtime', 'sha256', 'crc32', 'label')
@@ -426,6 +426,7 @@ def _keep_model(folder, info, save):
 # %% ../nbs/03b_store.ipynb #c90fd0f6
 def _file_now(path, old):
     "The `File` at a path, or an `OSError`; the hash is `old`'s if nothing has changed."
+    if old and is_elsewhere(path): return File(*old[:4])
     try:
         stat = os.stat(path)
         size = str(stat.st_size)
@@ -451,7 +452,8 @@ def _embed_new(files, known, log, embed):
     "Embed contents that are neither known nor in the log; their number, the errors."
     todo = {}
     for f in files:
-        if f.sha256 not in known and f.sha256 not in log: todo[f.sha256] = Path(f.path)
+        if f.sha256 in known or f.sha256 in log: continue
+        todo[f.sha256] = f.path if is_elsewhere(f.path) else Path(f.path)
     contents = list(todo)
     bad = []
     done = 0
@@ -548,7 +550,7 @@ def _encoding(embed, precision):
         for vectors, errors in embed(paths): yield encoded(vectors, precision), errors
     return batches
 
-def _update(folder, info, wanted, embed, unread, drop):
+def _update(folder, info, wanted, embed, unread, drop, look=_files_now):
     "Bring the folder up to date; how many images were embedded, kept, dropped, ..."
     rows, vectors, valid_rows, problem = _read(folder, info)
     if problem: warnings.warn(f'{problem}: those are embedded again', stacklevel=4)
@@ -557,7 +559,7 @@ def _update(folder, info, wanted, embed, unread, drop):
     old = {row.path: row for row in before}
     pictures = wanted(_labels(before))
 
-    files, unreadable = _files_now(pictures, old)
+    files, unreadable = look(pictures, old)
     missing = _missing(old, pictures, files, unreadable=unreadable)
     unsure = _is_unsure(unread, unreadable, old)
     stay = _kept_missing(missing, len(old), unsure, drop=drop)
@@ -590,12 +592,14 @@ def update_store(
     unread=(),  # errors of folders that could not be read
     drop=False, # True, or paths: drop these though some are unread, or half is gone
     precision=None, # of the vectors, one of PRECISIONS; None: as it is, fp32 if new
+    look=_files_now, # paths and {path: Row} held -> files as they are, and errors
 )->dict:        # numbers of images embedded, left_out, kept, moved, dropped, missing
     "Embed what is new or changed, drop what is gone; raises `OSError` or `InputError`."
     folder = Path(folder)
     if precision is not None: check_precision(precision)
     is_fixed = isinstance(wanted, dict)
-    claim_folder(folder, STATE, 'a gallery', inputs=wanted if is_fixed else ())
+    inputs = [p for p in wanted if not is_elsewhere(p)] if is_fixed else ()
+    claim_folder(folder, STATE, 'a gallery', inputs)
     def change(now): return wanted if is_fixed else wanted(now)
     try:
         make_folder(folder)
@@ -608,7 +612,7 @@ def update_store(
             _check_kept(folder, info, precision)
             _clean(folder, info)
             info = _keep_model(folder, info, save)
-            done = _update(folder, info, change, embed, unread, drop)
+            done = _update(folder, info, change, embed, unread, drop, look=look)
             _remove(folder, read_info(folder)['retired'])   # which it had mapped itself
             return done
     except Timeout:
