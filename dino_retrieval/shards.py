@@ -13,8 +13,9 @@ from pathlib import Path
 from fastcore.basics import chunked
 
 from .embedding import check_tta
-from .files import (
-    InputError, check_number, claim_folder, is_uri, make_folder, printable, write_safely)
+from dino_retrieval.files import (
+    InputError, check_number, claim_folder, is_elsewhere, is_uri, make_folder, printable,
+    write_safely)
 from .model import Embedder
 from .retrieve import Maker, _pictures
 from .store import Row, _files_now, _short, warn_left_out
@@ -169,6 +170,7 @@ def _check_same(path, info, other):
 # %% ../nbs/07a_shards.ipynb #18198c5b
 def _is_current(path, size, mtime):
     "Is the file at a path still the one of this size and time?"
+    if is_elsewhere(path): return False
     try: now = os.stat(path)
     except (OSError, ValueError): return False
     return (now.st_size, now.st_mtime_ns) == (int(size), int(mtime))
@@ -184,9 +186,9 @@ def _check_row(row, file):
     for name in FIELDS:
         if row[name] is None:
             raise InputError(f"'{printable(file)}' has a row without {name}")
-    if not os.path.isabs(row['path']):
-        raise InputError(f"'{printable(file)}' has a path that does not start at the "
-                         f"root: '{printable(row['path'])}'")
+    if not Path(row['path']).name:
+        raise InputError(f"'{printable(file)}' has a path without a name: "
+                         f"'{printable(row['path'])}'")
 
 # %% ../nbs/07a_shards.ipynb #3ab390ac
 class Stored:
