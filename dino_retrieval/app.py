@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['THUMBNAIL', 'LARGE', 'ENLARGED', 'MOST_BYTES', 'MOST_PIXELS', 'SIDE', 'MOST_HITS', 'PER_PAGE', 'COLOURS', 'GRID',
            'BUTTONS', 'PANEL', 'LOOKED', 'ABOUT', 'STYLE', 'UPLOADS', 'BOXES', 'KEYS', 'QUERY_SCRIPT', 'GRID_SCRIPT',
-           'ADDRESS_SCRIPT', 'LOOK_SCRIPT', 'HERE', 'OPENED', 'OPENED_BELOW', 'POLICY', 'HEADERS', 'PORTS', 'CACHED',
-           'root_of', 'leads_astray', 'jpeg', 'data_uri', 'Shown', 'read_upload', 'Query', 'check_box', 'marked',
-           'in_pixels', 'cropped', 'Hit', 'find', 'as_rows', 'hits_as_json', 'hits_as_csv', 'verdict', 'hits_html',
-           'query_html', 'rows_like', 'browse_html', 'look_html', 'head_html', 'about_html', 'took', 'from_gallery',
-           'picked', 'answer', 'picture_answer', 'search_answer', 'refusal', 'Guard', 'Page', 'free_port', 'is_local',
-           'serving', 'open_shown']
+           'ADDRESS_SCRIPT', 'LOOK_SCRIPT', 'HERE', 'EVERYWHERE', 'OPENED', 'OPENED_BELOW', 'POLICY', 'HEADERS',
+           'PORTS', 'CACHED', 'root_of', 'leads_astray', 'jpeg', 'data_uri', 'Shown', 'read_upload', 'Query',
+           'check_box', 'marked', 'in_pixels', 'cropped', 'Hit', 'find', 'as_rows', 'hits_as_json', 'hits_as_csv',
+           'verdict', 'hits_html', 'query_html', 'rows_like', 'browse_html', 'look_html', 'head_html', 'about_html',
+           'took', 'from_gallery', 'picked', 'answer', 'picture_answer', 'search_answer', 'is_local', 'names_of',
+           'refusal', 'Guard', 'Page', 'free_port', 'serving', 'open_shown']
 
 # %% ../nbs/09_app.ipynb #ec9099e3
-import base64, io, os, socket, tempfile, threading, time, warnings, webbrowser
+import base64, io, ipaddress, os, re, socket, tempfile, threading, time
+import warnings, webbrowser
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -89,6 +90,7 @@ class Shown:
         self.title = os.path.basename(os.path.abspath(source)) if source else 'gallery'
         paths = [Path(os.path.abspath(path)) for path in gallery.paths]
         self.root = root_of(paths)
+        self.place = os.path.realpath(self.root)
         self.paths = paths
         self.names = [os.path.relpath(p, self.root).replace(os.sep, '/') for p in paths]
         self.groups = list(map(self._group, range(len(paths))))
@@ -108,16 +110,20 @@ class Shown:
         if type(row) is int and 0 <= row < len(self): return
         raise InputError(f'there is no picture {printable(row)[:20]} in the gallery')
 
+    def leads_astray(self, row):
+        "Has a link taken the place of the picture, of a folder above it, or of the root?"
+        if os.path.realpath(self.root) != self.place: return True
+        return leads_astray(self.paths[row], self.root)
+
     def picture(self,
         row:int,          # of the gallery
         shorter:int=None, # shorter side that is needed, pixels; None: all of it
     )->Image.Image:
         "The picture of a row; raises `InputError` for a link and `BadImage`."
         self.check_row(row)
-        path = self.paths[row]
-        if leads_astray(path, self.root):
+        if self.leads_astray(row):
             raise InputError(f"'{self.names[row]}' has become a link, and is not shown")
-        try: return load_image(path, shorter)
+        try: return load_image(self.paths[row], shorter)
         except BadImage as e: raise BadImage(self.names[row], e.reason) from None
 
     def _small(self, row, size):
@@ -238,18 +244,18 @@ def _asked(shown, query):
     "The picture that is looked for: its path if there is one, or a PIL image."
     if query.picture is not None: return query.picture
     shown.check_row(query.row)
-    if query.box is not None or leads_astray(shown.paths[query.row], shown.root):
+    if query.box is not None or shown.leads_astray(query.row):
         return shown.picture(query.row, SIDE)
     return shown.paths[query.row]
 
-def _ranked(shown, query, k, rerank):
+def _ranked(shown, query, k, rerank, where=None):
     "Rows and scores of the k best, and the threshold."
     paths = shown.gallery.paths
     picture = _asked(shown, query)
     box = None if query.box is None else in_pixels(query.box, picture.size)
     r = shown.gallery.search(
         picture, k, rerank, more=[paths[row] for row in query.more],
-        less=[paths[row] for row in query.less], box=box, progress=False)
+        less=[paths[row] for row in query.less], box=box, where=where, progress=False)
     return [shown.row_at[path] for path in r.paths[0]], r.scores[0], r.threshold
 
 # %% ../nbs/09_app.ipynb #77aa73b6
@@ -265,12 +271,15 @@ def find(
     "What the gallery holds that is like the query; raises `InputError`."
     check_number('hits', k, 1, MOST_HITS)
     if query.is_empty: return []
-    wanted = k + 1 if group is None else len(shown)
+    if group is not None and group not in shown.groups: return []
+    def is_in_group(path, label): return shown.groups[shown.row_at[path]] == group
+    where = None if group is None else is_in_group
     with shown.turn:
-        rows, scores, threshold = _ranked(shown, query, wanted, rerank or None)
+        rows, scores, threshold = _ranked(shown, query, k + 1, rerank or None,
+                                          where=where)
     hits = []
     for row, score in zip(rows, scores):
-        if row == query.row or group not in (None, shown.groups[row]): continue
+        if row == query.row: continue
         is_match = None if threshold is None else bool(score >= threshold)
         hits.append(Hit(row, float(score), is_match))
     return hits[:int(k)]
@@ -884,8 +893,41 @@ def search_answer(
         return 200, hits_as_json(shown, query, hits, rerank).encode(), kind
     except InputError as e: return 400, to_json(dict(error=str(e))).encode(), kind
 
-# %% ../nbs/09_app.ipynb #cc36ea79
+# %% ../nbs/09_app.ipynb #4f744d29
 HERE = ('127.0.0.1', 'localhost', '[::1]')        # what this machine calls itself
+EVERYWHERE = ('0.0.0.0', '::')                    # to listen on every address
+
+def is_local(
+    host:str,
+)->bool:
+    "Can only this machine reach a server at that address?"
+    if host == 'localhost': return True
+    try: return ipaddress.ip_address(host).is_loopback
+    except ValueError: return False
+
+def names_of(
+    host:str, # that the server listens on
+)->tuple:     # in lower case; an IPv6 address also in brackets
+    "What a server may be called by those who ask it."
+    names = [*HERE, host, f'[{host}]']
+    if not is_local(host):
+        own = socket.gethostname()
+        names += [own, own.partition('.')[0], f'{own}.local']
+    return tuple(dict.fromkeys(name.lower() for name in names))
+
+def _is_called(host, names):
+    "Is the Host of a request one of the names, or any address where all are listened on?"
+    given = re.fullmatch(r'(\[[^][]*\]|[^][:]*)(:[0-9]*)?', host.lower())
+    name = given[1] if given else ''
+    if name in names: return True
+    return not set(EVERYWHERE).isdisjoint(names) and _is_address(name.strip('[]'))
+
+def _is_address(name):
+    try: ipaddress.ip_address(name)
+    except ValueError: return False
+    return True
+
+# %% ../nbs/09_app.ipynb #cc36ea79
 OPENED = ('/', '/config', '/theme.css', '/favicon.ico', '/search', '/gradio_api/upload')
 OPENED_BELOW = ('/assets/', '/static/', '/picture/', '/gradio_api/queue/',
                 '/gradio_api/heartbeat/', '/gradio_api/startup-events',
@@ -902,13 +944,14 @@ HEADERS = [(b'content-security-policy', POLICY.encode()),
 def refusal(
     path:str,      # of a request
     headers:dict,  # by name in lower case
-    hosts:tuple=(),# names that this machine may be called; empty: any
+    hosts:tuple=HERE,# what this server may be called, of names_of
 )->tuple:          # status and reason, or None
     "Why a request is not answered."
     host = headers.get('host', '')
     origin = headers.get('origin')
-    if hosts and host.rpartition(':')[0] not in hosts and host not in hosts:
-        return 421, 'this server does not answer to that host name'
+    if not _is_called(host, hosts):
+        return 421, ('this server does not answer to that name: use its address, or '
+                     'start it with that name as --host')
     if origin is not None and origin.partition('://')[2] != host:
         return 403, 'requests from other pages are not answered'
     if path not in OPENED and not path.startswith(OPENED_BELOW) or '..' in path:
@@ -923,8 +966,8 @@ def refusal(
 class Guard:
     "Around a web application: refuses requests, and adds headers to its answers."
     def __init__(self,
-        app,            # ASGI
-        hosts:tuple=(), # of refusal
+        app,              # ASGI
+        hosts:tuple=HERE, # of refusal
     ):
         self.app = app
         self.hosts = hosts
@@ -1127,12 +1170,6 @@ def free_port(
                      'not of this machine: choose another')
 
 # %% ../nbs/09_app.ipynb #4b788660
-def is_local(
-    host:str,
-)->bool:
-    "Can only this machine reach a server at that address?"
-    return host == 'localhost' or host.startswith('127.') or host == '::1'
-
 def _application(page):
     "The page and our addresses as one web application."
     from fastapi import FastAPI
@@ -1170,12 +1207,11 @@ def serving(
     "Inside, a server answers; uploads are in a folder that is gone afterwards."
     port = free_port(host, port)
     address = f'http://{host}:{port}'
-    hosts = (*HERE, host) if is_local(host) else ()
     with tempfile.TemporaryDirectory(prefix='dino_app_') as folder:
         folder = os.path.realpath(folder)
         os.environ['GRADIO_TEMP_DIR'] = folder
         page = Page(shown, k, folder=folder, address=address)
-        server, thread = _start(Guard(_application(page), hosts), host, port)
+        server, thread = _start(Guard(_application(page), names_of(host)), host, port)
         if browse: webbrowser.open(address)
         try: yield address
         finally:

@@ -17,6 +17,7 @@ from .embedding import embed, progress_bar
 from .files import InputError
 from .model import Embedder
 from .search import topk
+from .store import PRECISIONS, as_vectors, encoded, kept_of
 
 # %% ../nbs/03e_regions.ipynb #d8f35c1a
 SIDE = .5                       # of a crop, as a fraction of the image's
@@ -87,6 +88,12 @@ class Regions:
         boxes = [[self._box(*divmod(j, parts)) for j in found] for found in at]
         return np.take_along_axis(scores, best, 1), at//parts, boxes
 
+    def only(self,
+        rows:np.ndarray, # (p,)
+    )->'Regions':
+        "The regions of some images."
+        return Regions(as_vectors(kept_of(self.vectors)[rows]), self.sizes[rows])
+
     def _box(self, row, part):
         if part == 0: return None
         return region_boxes(*self.sizes[row].tolist())[part]
@@ -95,7 +102,7 @@ class Regions:
 def build_regions(
     model:Embedder,
     paths:list,        # of the gallery
-    whole:np.ndarray,  # (n,d) vectors of the images
+    whole:np.ndarray,  # (n,d) vectors of the images; the parts are kept as they are
     keys:list,         # n, one for each content
     tta:tuple,         # views besides the plain one
     before:tuple=None, # keys and Regions of the gallery before a change
@@ -105,38 +112,41 @@ def build_regions(
     old_row = {}
     if before: old_row = {key: i for i, key in enumerate(before[0])}
     new = [i for i, key in enumerate(keys) if key not in old_row]
-    vectors = np.empty((len(paths), PARTS, model.dim), np.float32)
+    precision = getattr(whole, 'precision', 'fp32')
+    kept = np.empty((len(paths), PARTS, model.dim), PRECISIONS[precision])
     sizes = np.empty((len(paths), 2), np.int32)
     for i, key in enumerate(keys):
         if key not in old_row: continue
-        vectors[i] = before[1].vectors[old_row[key]]
+        kept[i] = kept_of(before[1].vectors)[old_row[key]]
         sizes[i] = before[1].sizes[old_row[key]]
     fresh = embed_regions(model, [paths[i] for i in new], tta, **settings)
-    vectors[new, 1:] = fresh[0]
+    kept[new, 1:] = encoded(fresh[0], precision)
     sizes[new] = fresh[1]
-    vectors[:, 0] = whole
-    return Regions(vectors, sizes)
+    kept[:, 0] = kept_of(whole)
+    return Regions(as_vectors(kept), sizes)
 
 # %% ../nbs/03e_regions.ipynb #6523d33a
 def pack_regions(
     regions:Regions,
 )->dict:             # with the bytes as raw
     "What is known of regions, and the bytes of their file."
-    raw = regions.vectors.tobytes() + regions.sizes.tobytes()
+    raw = kept_of(regions.vectors).tobytes() + regions.sizes.tobytes()
     return dict(shape=list(regions.vectors.shape), crc32=zlib.crc32(raw), raw=raw)
 
 def read_regions(
     file:Path,  # that holds the bytes of pack_regions
     about:dict, # of pack_regions
     shape:tuple,# (n,d) of the gallery's vectors
+    precision:str='fp32', # that they are kept in
 )->Regions:
     "Read the file of regions; raises `InputError` for one that is not as written."
     n, parts, d = about['shape']
-    split = 4*n*parts*d
+    dtype = np.dtype(PRECISIONS[precision])
+    split = dtype.itemsize*n*parts*d
     fits = file.is_file() and file.stat().st_size == split + 8*n
     raw = np.fromfile(file, np.uint8) if fits else np.empty(0, np.uint8)
     if not fits or (n, d) != tuple(shape) or zlib.crc32(raw) != about['crc32']:
         raise InputError(f"'{file}' is damaged: dino_index with the same pictures "
                          'repairs it')
-    vectors = raw[:split].view(np.float32).reshape(n, parts, d)
-    return Regions(vectors, raw[split:].view(np.int32).reshape(n, 2))
+    kept = raw[:split].view(dtype).reshape(n, parts, d)
+    return Regions(as_vectors(kept), raw[split:].view(np.int32).reshape(n, 2))

@@ -36,7 +36,8 @@ from .sketch import (
     Prepared, pack_sketch, prepare, read_sketch, update_sketch)
 from .store import (
     PRECISIONS, STATE, Encoded, _files_now, amend_info, as_vectors, check_maker,
-    check_precision, encoded, find_gallery, kept_sketch, model_is_sound, read_info,
+    check_precision, encoded, find_gallery, kept_of, kept_sketch, model_is_sound,
+    precision_of, read_info,
     read_store, update_store, warn_left_out)
 
 # %% ../nbs/03_retrieve.ipynb #1044ab77
@@ -250,13 +251,9 @@ class InMemory:
 # %% ../nbs/03_retrieve.ipynb #487bb7a2
 def _joined(vectors, more):
     "Vectors with others after them, kept as the first are."
-    if not isinstance(vectors, Encoded): return np.concatenate([vectors, more])
-    return Encoded(np.concatenate([vectors.kept, encoded(more, vectors.precision)]))
-
-def _only_rows(vectors, rows):
-    "Some of the vectors, kept as they are."
-    if not isinstance(vectors, Encoded): return vectors[rows]
-    return Encoded(vectors.kept[rows])
+    kept = kept_of(vectors)
+    if isinstance(vectors, Encoded): more = encoded(more, vectors.precision)
+    return as_vectors(np.concatenate([kept, more]))
 
 # %% ../nbs/03_retrieve.ipynb #90551471
 @patch
@@ -275,7 +272,7 @@ def remove(self:InMemory, paths, maker):
     gone = set(map(Path, paths))
     _check_there(gone, self.paths)
     keep = [i for i, path in enumerate(self.paths) if path not in gone]
-    self.vectors = _only_rows(self.vectors, keep)
+    self.vectors = as_vectors(kept_of(self.vectors)[keep])
     self.paths = [self.paths[i] for i in keep]
     self.labels = [self.labels[i] for i in keep]
     self.keys = [self.keys[i] for i in keep]
@@ -331,6 +328,14 @@ class InFolder:
         if exact or not self.info['index']: return self.find(e, self.vectors, k)
         return search_index(self.open_index(), e, self.vectors, k)
 
+    def open(self, name, read, *args):
+        "What `read` makes of a file of the state; raises where another took its place."
+        try: return read(inside(self.folder, self.info[name]['file']), *args)
+        except InputError:
+            if read_info(self.folder).get(name) == self.info[name]: raise
+            raise InputError(f"the gallery '{self.folder}' has changed: open it "
+                             'again') from None
+
     def add(self, images, maker, drop=False):
         "Add images to what is there by now; a known path replaces what was there."
         new = _pictures(images)
@@ -349,15 +354,15 @@ class InFolder:
 # %% ../nbs/03_retrieve.ipynb #3c0b989a
 class _Checked:
     "Compares vectors of a folder with their checksums, each once."
-    def __init__(self, sums, folder, kept=None):
+    def __init__(self, sums, folder, kept):
         self.sums = np.array(sums, np.uint32)
         self.seen = np.zeros(len(sums), bool)
         self.folder = folder
-        self.kept = kept             # of vectors that are decoded: as the file has them
+        self.kept = kept                          # vectors, as the checksums are of them
 
     def __call__(self, at, rows):
         new = np.flatnonzero(~self.seen.take(at))
-        if self.kept is not None and len(new): rows = self.kept[at]
+        if self.kept.dtype != rows.dtype and len(new): rows = self.kept[at]
         for i in new:
             if zlib.crc32(rows[i]) == self.sums[at[i]]: continue
             raise InputError(f"vector {at[i]} of '{self.folder}' is damaged: dino_index "
@@ -369,10 +374,9 @@ def open_sketch(self:InFolder, sums):
     "Search by the sketch in the folder; it is made, and kept, where there is none."
     about = kept_sketch(self.info)
     self.find.begin(self.vectors)
-    check = _Checked(sums, self.folder, getattr(self.vectors, 'kept', None))
+    check = _Checked(sums, self.folder, kept_of(self.vectors))
     if about and inside(self.folder, about['file']).is_file():
-        file = inside(self.folder, about['file'])
-        sketch = read_sketch(file, about['sha256'], self.vectors.shape)
+        sketch = self.open('sketch', read_sketch, about['sha256'], self.vectors.shape)
         self.find.prepared = Prepared(self.vectors, sketch, check)
         return
     self.find.prepared = Prepared(self.vectors, check=check)
@@ -484,8 +488,7 @@ def open_index(self:InFolder):
     "The index, from its file at the first call."
     if self.index is None:
         about = self.info['index']
-        file = inside(self.folder, about['file'])
-        self.index = read_index(file, about, self.vectors.shape)
+        self.index = self.open('index', read_index, about, self.vectors.shape)
     return self.index
 
 # %% ../nbs/03_retrieve.ipynb #f2ed48d3
@@ -499,8 +502,7 @@ def open_patches(self:InFolder):
     "The patch tokens, from their file at the first call; None where there are none."
     about = self.info.get('patches')
     if about and self.patches is None:
-        file = inside(self.folder, about['file'])
-        self.patches = read_patches(file, about, len(self.paths))
+        self.patches = self.open('patches', read_patches, about, len(self.paths))
     return self.patches
 
 # %% ../nbs/03_retrieve.ipynb #71ab6e31
@@ -517,8 +519,9 @@ def open_regions(self:InFolder):
     "The regions, from their file at the first call; None where there are none."
     about = self.info.get('regions')
     if about and self.regions is None:
-        file = inside(self.folder, about['file'])
-        self.regions = read_regions(file, about, self.vectors.shape)
+        precision = precision_of(self.info)
+        self.regions = self.open('regions', read_regions, about, self.vectors.shape,
+                                 precision)
     return self.regions
 
 # %% ../nbs/03_retrieve.ipynb #afbe0536
@@ -664,13 +667,17 @@ def _regions_before(self:Gallery):
     return None if regions is None else (self.held.keys, regions)
 
 @patch
+def _whole_regions(self:Gallery):
+    "The regions of all images; raises where an update of them was interrupted."
+    regions = self.held.open_regions()
+    if regions is not None: return regions
+    raise InputError('the regions of this gallery are not complete, since an update '
+                     'was interrupted: dino_index with the same pictures goes on')
+
+@patch
 def _find_regions(self:Gallery, e, k):
     "Scores, rows and boxes of the images with the best parts."
-    regions = self.held.open_regions()
-    if regions is None:
-        raise InputError('the regions of this gallery are not complete, since an update '
-                         'was interrupted: dino_index with the same pictures goes on')
-    return regions.search(e, k)
+    return self._whole_regions().search(e, k)
 
 @patch
 def _check_whole(self:Gallery, what, is_asked=True):
@@ -789,7 +796,7 @@ def crop_box(
     try:
         if isinstance(box, (str, bytes)): raise TypeError
         left, top, right, bottom = map(float, box)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f'box={box}: give (left, top, right, bottom) '
                          'in pixels') from None
     width, height = image.size
@@ -876,6 +883,7 @@ def _only(self:Gallery, rows):
     held.info = {key: value for key, value in known.items() if value is not None}
     kept = self.held.open_patches() if hasattr(self.held, 'open_patches') else None
     if kept: held.patches = _SomePatches(kept, rows)
+    if _has_regions(self.held): held.keep_regions(self._whole_regions().only(rows))
     return Gallery(self.model, held, self.tta)
 
 @patch
@@ -902,7 +910,15 @@ def stamp(self:Gallery)->dict: # name, fingerprint, tta
 def _items(queries):
     "Queries as a list, or the paths of an `ImageSet`."
     alone = isinstance(queries, (str, Path, Image.Image, np.ndarray))
-    return [queries] if alone else getattr(queries, 'paths', queries)
+    items = [queries] if alone else getattr(queries, 'paths', queries)
+    try: items = list(items)
+    except TypeError:
+        raise InputError(f'queries: {type(queries).__name__} is no image and no list of '
+                         'some: give an ImageSet, paths, PIL images or arrays') from None
+    for item in items:
+        if isinstance(item, np.ndarray) and item.size == 0:
+            raise BadImage('an image in memory', 'it has no pixels')
+    return items
 
 def _name(query, i): return query if isinstance(query, (str, Path)) else f'query_{i}'
 
@@ -933,13 +949,12 @@ def search(self:Gallery,
     marks = self._marks(more, less)
     self._check_whole(f"rerank='{rerank}'", is_asked=rerank)
     self._check_whole('more or less like a hit', is_asked=any(marks))
-    self._check_whole('where or exclude', is_asked=part is not self)
     e = embed(self.model, items, self.tta, **kwargs)
     boxes = None
     if any(marks): e = rocchio(e, *[_some(self.held, rows) for rows in marks])
     if rerank in ('patches', 'patches+kreciprocal') and len(e):
         scores, at = part._by_patches(items, e, k, settings, exact=exact, **kwargs)
-    elif _has_regions(self.held): scores, at, boxes = self._find_regions(e, k)
+    elif _has_regions(self.held): scores, at, boxes = part._find_regions(e, k)
     else: scores, at = part._find(e, k, rerank, settings=settings, exact=exact)
     hits = [[part.paths[j] for j in row] for row in at]
     is_plain = not (rerank or any(marks) or boxes)

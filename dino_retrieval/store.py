@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'FORMAT', 'SMALL', 'STATE', 'Row', 'File', 'PRECISIONS', 'MODEL_BYTES', 'new_info', 'precision_of',
            'read_info', 'write_info', 'check_maker', 'check_precision', 'encoded', 'decoded', 'Encoded', 'as_vectors',
-           'find_gallery', 'read_store', 'model_is_sound', 'warn_left_out', 'update_store', 'kept_sketch', 'amend_info']
+           'kept_of', 'find_gallery', 'read_store', 'model_is_sound', 'warn_left_out', 'update_store', 'kept_sketch',
+           'amend_info']
 
 # %% ../nbs/03b_store.ipynb #2892b159
 import csv, errno, hashlib, io, json, os, re, shutil, warnings, zlib
@@ -191,14 +192,15 @@ def check_precision(
     raise InputError(f"vectors={precision}: choose {', '.join(PRECISIONS)}")
 
 def encoded(
-    vectors:np.ndarray, # (n,d) of unit length
+    vectors:np.ndarray, # (...,d) of unit length
     precision:str,      # one of PRECISIONS
-)->np.ndarray:          # (n,d) of its type
+)->np.ndarray:          # (...,d) of its type
     "Vectors as a gallery keeps them."
-    if precision == 'int8':
-        from dino_retrieval.compress import quantise        # which imports torch
-        return quantise(vectors)[0]
-    return np.asarray(vectors, dtype=PRECISIONS[precision])
+    vectors = np.asarray(vectors)
+    if precision != 'int8': return vectors.astype(PRECISIONS[precision], copy=False)
+    from dino_retrieval.compress import quantise            # which imports torch
+    rows = vectors.reshape(-1, vectors.shape[-1])
+    return quantise(rows)[0].reshape(vectors.shape)
 
 # %% ../nbs/03b_store.ipynb #4a88c8df
 def _squares(rows):
@@ -223,17 +225,19 @@ class Encoded:
     "Vectors (n,d) kept in fewer bytes; rows that are read of them are float32."
     on_demand = True                # for topk: rows are to be read in blocks
     dtype = np.dtype(np.float32)
-    ndim = 2
 
     def __init__(self,
         kept:np.ndarray, # (n,d) or memory map, as encoded gives them
     ): self.kept = kept
 
     def __len__(self): return len(self.kept)
+    def reshape(self, *shape): return Encoded(self.kept.reshape(shape))
     def __getitem__(self, at): return decoded(self.kept[at])
     def __array__(self, dtype=None, copy=None):
         return decoded(self.kept).astype(dtype or self.dtype, copy=False)
 
+    @property
+    def ndim(self): return self.kept.ndim
     @property
     def shape(self): return self.kept.shape
     @property
@@ -250,7 +254,13 @@ def as_vectors(
     kept:np.ndarray, # (n,d) as encoded gives them
 ):                   # array (n,d) or Encoded
     "Vectors of any precision, to be read as float32."
-    return kept if kept.dtype == np.float32 else Encoded(kept)
+    return Encoded(kept) if kept.dtype in (np.float16, np.int8) else kept
+
+def kept_of(
+    vectors,       # of as_vectors
+)->np.ndarray:     # (n,d)
+    "The array that vectors are kept in."
+    return vectors.kept if isinstance(vectors, Encoded) else vectors
 
 # %% ../nbs/03b_store.ipynb #02c29291
 def _sums(vectors): return [zlib.crc32(row) for row in np.ascontiguousarray(vectors)]
@@ -655,8 +665,8 @@ def amend_info(
     retired = []
     with locked(folder, timeout=60):
         now = read_info(folder)
-        if now.get('generation') != info.get('generation'):
-            raise InputError(f"the gallery '{folder}' has changed: load it again")
+        if any(now.get(key) != info.get(key) for key in ('generation', 'vectors')):
+            raise InputError(f"the gallery '{folder}' has changed: open it again")
         files = dict(index=index, patches=patches, regions=regions, sketch=sketch)
         for name, about in files.items():
             if about is None: continue
