@@ -402,6 +402,11 @@ def some(self:InFolder, rows):
     return vectors
 
 # %% ../nbs/03_retrieve.ipynb #d0c82653
+def _has_sketch(folder):
+    "Is there a file of a sketch of the vectors of a gallery?"
+    about = kept_sketch(find_gallery(folder))
+    return about is not None and inside(folder, about['file']).is_file()
+
 @patch
 def sketch_now(self:InFolder):
     "The sketch in the folder and the rows that it is of; None where there is none."
@@ -439,11 +444,6 @@ def read(self:InFolder):
     self.patches = None
     self.regions = None
     if by_sketch: self.open_sketch([int(row.crc32) for row in rows])
-
-def _has_sketch(folder):
-    "Is there a file of a sketch of the vectors of a gallery?"
-    about = kept_sketch(find_gallery(folder))
-    return about is not None and inside(folder, about['file']).is_file()
 
 @patch
 def update(self:InFolder, wanted, maker, unread=(), drop=False):
