@@ -31,7 +31,7 @@ NAMES = """
     History
     fit
 """.split()                     # what most work needs; everything else lives in its module
-ON_ARRAYS = ('losses', 'metrics', 'rerank', 'search', 'sketch')   # no transformers, no model, whatever they import
+ON_ARRAYS = ('losses', 'metrics', 'rerank', 'search', 'sketch', 'prepared')   # no transformers, no model, whatever they import
 HEAD = '''"The names that most work needs, in one import: `from dino_retrieval.all import *`."
 # Written by .ci/rooms.py: add a name there.
 '''

@@ -32,8 +32,8 @@ from .regions import build_regions, pack_regions, read_regions
 from .rerank import (
     augmented, expand_rows, k_reciprocal, rocchio, whiten, whitening)
 from .search import check_k, check_whole, is_whole, topk
-from .sketch import (
-    Prepared, pack_sketch, prepare, read_sketch, update_sketch)
+from .prepared import Prepared, prepare
+from .sketch import pack_sketch, read_sketch, update_sketch
 from .store import (
     PRECISIONS, STATE, Encoded, _files_now, amend_info, as_vectors, check_maker,
     check_precision, encoded, find_gallery, kept_of, kept_sketch, model_is_sound,
