@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEAST', 'SPARE', 'BLOCK', 'Prepared', 'has_sieve', 'prepare']
 
-# %% ../nbs/03f_prepared.ipynb #453ea0a9
+# %% ../nbs/03f_prepared.ipynb #db477a31
 import functools
 
 import numpy as np
@@ -100,7 +100,7 @@ class _Weights:
         need = int((floor - self.off)/self.unit) - 1
         return max(need, -2**31)
 
-# %% ../nbs/03f_prepared.ipynb #6c03b070
+# %% ../nbs/03f_prepared.ipynb #73a76837
 @patch
 def _floor(self:Prepared, q, at, k):
     "A score that k of the rows `at` reach, whatever the order of the sum."
@@ -120,7 +120,7 @@ def _scores(self:Prepared, q, at):
         parts.append(scores.numpy())
     return np.concatenate(parts)
 
-# %% ../nbs/03f_prepared.ipynb #86275065
+# %% ../nbs/03f_prepared.ipynb #cc51eed0
 @patch
 def _find_one(self:Prepared, q, k):
     "Scores and rows of one query (d,), and how many rows each part left; or None."
@@ -255,7 +255,7 @@ def _hits(keys):
     rows = 2**32 - 1 - (keys & 2**32 - 1)
     return bits.to(torch.int32).view(torch.float32), rows
 
-# %% ../nbs/03f_prepared.ipynb #a964ca64
+# %% ../nbs/03f_prepared.ipynb #44e54b0a
 def _merged(best, query, keys):
     "The best k of the keys so far (m,k), descending, and of new ones of some queries."
     better = keys > best[:, -1].index_select(0, query)
@@ -271,7 +271,7 @@ def _merged(best, query, keys):
     every[query, k + place] = keys
     return every.topk(k)[0]
 
-# %% ../nbs/03f_prepared.ipynb #b20e4b71
+# %% ../nbs/03f_prepared.ipynb #d6e6429a
 class _Batch:
     "The best hits of many queries so far, and the pairs that wait to be scored."
     def __init__(self, prepared, q, k):
@@ -317,7 +317,7 @@ def _score_pairs(self:Prepared, q, query, row):
         parts.append(scores[:, 0])
     return torch.cat(parts)
 
-# %% ../nbs/03f_prepared.ipynb #5692ae00
+# %% ../nbs/03f_prepared.ipynb #c8c43f9f
 @patch
 def products(self:_Batch, rows):
     "Products (m,b) of bytes of all queries and of the rows of a block, a slice."

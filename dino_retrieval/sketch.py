@@ -32,7 +32,7 @@ def bytes_are_exact()->bool:
 
 # %% ../nbs/03d_sketch.ipynb #61c37924
 def _principal(rows):
-    "The mean (d,) of vectors (n,d), and directions (d,d): the mean's, then the principal."
+    "The mean (d,) of vectors (n,d); directions (d,d): the mean's, then the principal."
     mean = rows.mean(0)
     length = np.linalg.norm(mean)
     first = mean/max(length, 1e-12)
@@ -43,7 +43,7 @@ def _principal(rows):
     directions, _ = np.linalg.qr(every)
     return mean, directions
 
-# %% ../nbs/03d_sketch.ipynb #b28d35e4
+# %% ../nbs/03d_sketch.ipynb #4840e754
 WIDTHS = (64, 128)         # bytes of a part of a sketch that are tried, in turn
 LEARN_FROM = 16_384        # rows
 REST = .03                 # share of the variance that three parts may leave out
@@ -54,7 +54,7 @@ def _enough(variances):
     least = (1 - REST)*held[-1]
     return int(np.searchsorted(held, least)) + 1
 
-# %% ../nbs/03d_sketch.ipynb #52037ec9
+# %% ../nbs/03d_sketch.ipynb #e3bb60e4
 def _mixed(directions, rng):
     "The same space, in directions that all hold about as much."
     k = directions.shape[1]
@@ -151,7 +151,7 @@ def _check_all(gallery):
     for first, g in _blocks(gallery, 4096):
         _check_unit(g.float(), first, 'gallery vector')
 
-# %% ../nbs/03d_sketch.ipynb #65f24b69
+# %% ../nbs/03d_sketch.ipynb #f1dc8fcc
 def _coded_blocks(frame, gallery, parts=(0, 1)):
     "Bytes and lengths of a gallery; raises where a length is not 1."
     n = len(gallery)
@@ -244,7 +244,7 @@ def _weights(self:Sketch, q, parts):
         weights.append(x)
     return weights, q @ frame.mean
 
-# %% ../nbs/03d_sketch.ipynb #fa530766
+# %% ../nbs/03d_sketch.ipynb #38b9b3b4
 def _rounded(weights, longest, last):
     "Weights (m,w) as bytes, their unit (m,), the most that rounding can take (m,)."
     largest = np.abs(weights).max(1, keepdims=True)
