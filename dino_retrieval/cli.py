@@ -9,7 +9,8 @@ __all__ = ['EXAMPLES', 'LIMITS', 'CHOICES', 'OUR_FIRST_BYTES', 'TUNED', 'RANKS',
            'dino_checks', 'dino']
 
 # %% ../nbs/10_cli.ipynb #fdf785d0
-import argparse, difflib, importlib.util, inspect, json, os, re, sys, tempfile, warnings
+import argparse, difflib, fnmatch, importlib.util, inspect, json, os, re, sys, tempfile
+import warnings
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -43,6 +44,7 @@ def _options(parameter, comment):
     "Keywords of `add_argument` for a parameter and the comment beside it."
     comment = comment.replace('%', '%%')                     # argparse formats it
     if parameter.annotation is bool: return dict(help=comment, action='store_true')
+    if parameter.annotation is list: return dict(help=comment, action='append')
     required = parameter.default is parameter.empty
     if not required and parameter.default is not None:
         comment += ' (default: %(default)s)'
@@ -70,6 +72,7 @@ EXAMPLES = dict(
            'dino index facebook/dinov2-base photos --out gallery'],
     search=['dino search gallery query.jpg',
             'dino search gallery new/ --k 5 --show hits.png',
+            'dino search gallery query.jpg --where label=apple,pear',
             'dino search gallery query.jpg --json - | jq'],
     app=['dino app gallery', 'dino app photos --model tiny',
          'dino app gallery --port 8000 --browse'],
@@ -158,7 +161,7 @@ CHOICES = dict(
     precision=('auto', 'fp32', 'bf16', 'fp16'), ap=('min', 'hits', 'total'),
     rerank=('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten', 'patches',
             'patches+kreciprocal'),
-    tta=('hflip', 'multiscale', 'crops', 'none'))
+    tta=('hflip', 'multiscale', 'crops', 'none'), vectors=('fp32', 'fp16', 'int8'))
 
 # %% ../nbs/10_cli.ipynb #a04e3e5b
 def _check_choice(name, flag, value):
@@ -557,6 +560,83 @@ def dino_train(
     if _is_first():
         _tell(f'wrote {out}/model, {out}/history.csv, {out}/config.json{more}')
 
+# %% ../nbs/10_cli.ipynb #1a8fce32
+def _columns_of(g, table=None):
+    "{column: its cell for each image, or None}: path, label, and those of a table."
+    columns = dict(path=list(map(str, g.paths)), label=list(g.labels))
+    if table is None: return columns
+    from dino_retrieval.data import _read_rows
+    from dino_retrieval.files import check_rows
+    rows = _read_rows(Path(table))
+    check_rows(rows, ('path',), f"'{table}'")
+    folder = Path(table).parent
+    row_of = {os.path.abspath(folder/str(row['path'])): row for row in rows}
+    cells = [row_of.get(os.path.abspath(path), {}) for path in g.paths]
+    for name in rows[0] if rows else ():
+        if name != 'path': columns[name] = [_text_of(row.get(name)) for row in cells]
+    return columns
+
+def _text_of(cell):
+    "A cell as one types it; None for an empty one, NaN too."
+    return None if cell is None or cell != cell or cell == '' else str(cell)
+
+# %% ../nbs/10_cli.ipynb #a880ac18
+def _alternatives(flag, text, column, value, cells):
+    "The values that a condition allows; raises `InputError` for one that none has."
+    from dino_retrieval.files import InputError
+    known = set(cells) - {None}
+    if not known:
+        raise InputError(f"{flag} {text}: the gallery knows no {column}: name a table "
+                         "with --table, or choose by path, as in 'path=*/apple/*'")
+    values = [value] if value in known else value.split(',')
+    for one in values:
+        if one not in known:
+            raise InputError(f"{flag} {text}: no picture has the {column} "
+                             f"'{one}'{_near(one, known)}")
+    return values
+
+def _fitting(flag, text, columns):
+    "The column of a condition, and the rows of the images that it fits."
+    from dino_retrieval.files import InputError
+    column, sign, value = text.partition('=')
+    if not sign or column not in columns:
+        raise InputError(f"{flag} {text}: write COLUMN=VALUE; the columns are "
+                         f"{', '.join(columns)}{_near(column, columns)}")
+    cells = columns[column]
+    if column == 'path':
+        found = {i for i, path in enumerate(cells) if fnmatch.fnmatchcase(path, value)}
+        if not found: raise InputError(f'{flag} {text}: no path in the gallery is so')
+        return column, found
+    values = _alternatives(flag, text, column, value=value, cells=cells)
+    return column, {i for i, cell in enumerate(cells) if cell in values}
+
+# %% ../nbs/10_cli.ipynb #243350ee
+def _limits(g, where=None, exclude=None, table=None):
+    "Settings of `Gallery.search` for conditions; an exclude may also be a path."
+    if not (where or exclude): return {}
+    columns = _columns_of(g, table)
+    fitting = {}
+    for text in where or ():
+        column, rows = _fitting('--where', text, columns)
+        fitting[column] = fitting.get(column, set()) | rows
+    left = set(range(len(g.paths)))
+    for rows in fitting.values(): left &= rows
+    paths = []
+    for text in exclude or ():
+        is_condition = text.partition('=')[0] in columns
+        if is_condition: left -= _fitting('--exclude', text, columns)[1]
+        else: paths.append(text)
+    chosen = {g.paths[i] for i in left}
+    def is_chosen(path, label): return path in chosen
+    return dict(where=is_chosen, exclude=paths)
+
+def _check_table(table, limits):
+    "Raise `InputError` for a table that nothing asks for."
+    from dino_retrieval.files import InputError
+    if table and not any(limits):
+        raise InputError('--table is for --where and --exclude: add one of them, or '
+                         'leave it out')
+
 # %% ../nbs/10_cli.ipynb #e6b5a923
 def _note_fewer(k, n):
     "Say that a gallery of `n` images gives fewer than `k` hits, if it does."
@@ -572,6 +652,8 @@ def dino_retrieve(
     tta:str='hflip',  # hflip, multiscale, crops, several with commas, or none
     out:str='retrieval_results.json',   # file to write
     dims:int=None,                      # first numbers of a vector (default: all)
+    where:list=None,   # COLUMN=VALUE: only pictures with that label, path or cell
+    exclude:list=None, # COLUMN=VALUE, or a path: not these pictures
 ):
     "Rank the gallery for each query."
     from dino_retrieval.data import open_data
@@ -584,10 +666,13 @@ def dino_retrieve(
     from dino_retrieval.audit import audit
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=(), dims=dims)
-    Gallery.build(model, gallery, tta=tta).search(query, k).save(out)
-    _tell(f'{len(query):,} queries against {len(gallery):,} pictures; wrote {out}')
+    g = Gallery.build(model, gallery, tta=tta)
+    table = data if Path(data).is_file() else None
+    r = g.search(query, k, **_limits(g, where, exclude, table=table))
+    r.save(out)
+    _tell(f'{len(query):,} queries against {len(r.gallery):,} pictures; wrote {out}')
     print(audit(None, query, gallery, near=False).line('queries', 'gallery'))
-    _note_fewer(k, len(gallery))
+    _note_fewer(k, len(r.gallery))
 
 # %% ../nbs/10_cli.ipynb #9a08eea7
 def _about(results, truth, vs, other):
@@ -721,6 +806,7 @@ def dino_index(
     drop:bool=False,   # even if more than half vanished, or a folder is unreadable
     regions:bool=False,# hold crops too, to find small objects; stays on for a gallery
     dims:int=None,     # first numbers of a vector that are kept (default: all)
+    vectors:str=None,  # kept in fp32, fp16 or int8 (default: as they are; fp32 if new)
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
@@ -735,13 +821,14 @@ def dino_index(
                              'made them, leave it out')
         from dino_retrieval.scale import gallery_of
         model = _load(run, trainable_layers=(), dims=dims)
-        g = gallery_of(images, model, out, drop=drop)
+        g = gallery_of(images, model, out, drop=drop, precision=vectors)
         return _tell_changes(g, out)
     s = open_images(images)
     _claim_gallery(out, s.paths)
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=(), dims=dims)
-    g = Gallery.build(model, s, out, tta=tta, drop=drop, regions=regions)
+    g = Gallery.build(model, s, out, tta=tta, drop=drop, regions=regions,
+                      vectors=vectors)
     _tell_changes(g, out)
 
 # %% ../nbs/10_cli.ipynb #33d5852d
@@ -804,25 +891,30 @@ def dino_search(
     json:str=None,  # results file to write; -: to stdout
     show:str=None,  # image to write: 20 queries at most, with 20 hits
     model:str=None, # run, folder or name of the gallery's model, if it has moved
+    where:list=None,  # COLUMN=VALUE: only pictures with that label, path or cell
+    exclude:list=None,# COLUMN=VALUE, or a path: not these pictures
+    table:str=None,   # CSV or Parquet with the columns of --where and --exclude
 ):
     "Find the most similar images of a gallery."
     from dino_retrieval.data import image_paths
     if model: _check_model(model)
+    _check_table(table, [where, exclude])
     _check_show(show)
     outputs = dict(json=json, json_scores=_beside(json), show=show)
-    _check_outputs([gallery, *images], **outputs)
+    _check_outputs([gallery, table, *images], **outputs)
     _find_gallery(gallery)
     paths = image_paths(images)
     from dino_retrieval.retrieve import Gallery
     model = _load_for(gallery, model) if model else None
     g = Gallery.load(gallery, model)
     g.model = _to_device(g.model)
-    r = g.search(paths, k, rerank)
+    r = g.search(paths, k, rerank, **_limits(g, where, exclude, table=table))
     document = _hits_as_json(r) if json == '-' else None
     if json and json != '-': r.save(json)
     for line in _hit_lines(r): _tell(line)
     if show: _save_figure(r.show(20, min(k, 20)), show)
-    _note_fewer(k, len(g))
+    if where or exclude: _note(f'{len(r.gallery):,} of {len(g):,} pictures searched')
+    else: _note_fewer(k, len(g))
     if json: _note(f'wrote {json}')
     if show: _note(f'wrote {show} with {min(20, len(r))} of {len(r):,} queries')
     return Result(document)

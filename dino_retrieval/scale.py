@@ -26,7 +26,8 @@ from .shards import (
     BLOCK, FIELDS, PROPERTY, Stored, _as_text, _check_same, _info_for, _info_of, _row,
     _write_parquet, claim_vectors, embed_to, key_of, shares)
 from .store import (
-    Row, _counts, _files_now, _missing, _short, read_info, read_store, warn_left_out)
+    Row, _counts, _files_now, _missing, _short, check_precision, precision_of, read_info,
+    read_store, warn_left_out)
 
 _all_ = ['Stored', 'claim_vectors', 'embed_to', 'key_of', 'shares']       # given on
 
@@ -630,14 +631,16 @@ def gallery_of(
     model:Embedder,   # that made them
     path,             # folder or URI of the gallery, made or brought up to date
     drop:bool=False,  # of Gallery.build
+    precision:str=None, # to keep them in, one of PRECISIONS; None: as they are, or fp32
 ):                    # a Gallery
     "A gallery of stored vectors; raises `InputError` where another model made them."
     from dino_retrieval.retrieve import Gallery, _holder
+    if precision is not None: check_precision(precision)
     stored = Stored(vectors)
     made_by = dict(fingerprint=model.fingerprint, dim=model.dim, tta=stored.info['tta'])
     _check_same(vectors, stored.info, made_by)
     tta = check_tta(stored.info['tta'])
-    held = _holder(path)
+    held = _holder(path, precision=precision)
     if not is_uri(path) and (read_info(path) or {}).get('with_regions'):
         raise InputError(f"'{printable(path)}' has regions, which need the pictures: "
                          'dino index with those')
@@ -702,6 +705,11 @@ def _write_array(path, blocks, n, dim):
     write_safely(path, write)
     write_table(beside, names)
 
+def _precision_for(out, gallery):
+    "The precision of a new gallery folder that is copied from another; None: its own."
+    if is_uri(out) or is_uri(gallery) or read_info(out): return None
+    return precision_of(read_info(gallery))
+
 def export(
     gallery, # folder or URI
     out,     # .parquet or .npy file to write; or the folder of a gallery
@@ -715,5 +723,6 @@ def export(
         model = maker_of(info)
         with tempfile.TemporaryDirectory() as folder:
             _write_parquet(Path(folder)/'all.parquet', blocks, info)
-            n = len(gallery_of(folder, model, out))
+            precision = _precision_for(out, gallery)
+            n = len(gallery_of(folder, model, out, precision=precision))
     return n
