@@ -27,8 +27,11 @@ def _to_tensor(im):
 def _resized(x, sides, resample):
     "uint8 (3,h,w) at other sides."
     if resample in ('bilinear', 'bicubic'):
-        return F.interpolate(x[None], sides, mode=resample, antialias=True)[0]
-    im = Image.fromarray(np.ascontiguousarray(x.permute(1, 2, 0).numpy()))
+        how = dict(mode=resample, antialias=True)
+        if x.is_cpu: return F.interpolate(x[None], sides, **how)[0]
+        y = F.interpolate(x[None].float(), sides, **how)[0]      # a GPU takes floats only
+        return y.round_().clamp_(0, 255).byte()
+    im = Image.fromarray(np.ascontiguousarray(x.cpu().permute(1, 2, 0).numpy()))
     height, width = sides
     return _to_tensor(im.resize((width, height), FILTERS.index(resample)))
 

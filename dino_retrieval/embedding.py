@@ -21,7 +21,7 @@ from .batches import Views
 from .data import BadImage
 from .fast import fast_encoder
 from .files import InputError, check_number, printable
-from .reading import n_workers, read_ahead
+from .reading import n_workers, on_card, read_ahead
 
 # %% ../nbs/01d_embed.ipynb #a6125342
 TTA = ('hflip', 'multiscale', 'crops')
@@ -87,6 +87,8 @@ class _Sender:
         if self.on_gpu: self.stream = torch.cuda.Stream(device)
 
     def __call__(self, views):
+        if any(x.is_cuda for x in views):            # decoded there
+            return torch.stack([x.to(self.device) for x in views])
         shape = (len(views), *views[0].shape)
         x = torch.empty(shape, dtype=torch.uint8, pin_memory=self.on_gpu)
         torch.stack(views, out=x)
@@ -160,13 +162,15 @@ def embed_batches(
     precision:str='auto', # 'auto', 'fp32', 'bf16' or 'fp16'
     progress:bool=True,   # show a bar
     workers:int=None,     # processes that decode; 0: threads; None: what is faster
+    decoder:str='cpu',    # or 'cuda': JPEGs on the card, to nearly the same pixels
 )->Iterator:              # of pairs, one a batch
     "For each batch its vectors (b,d), and for each image None or its error."
     on_gpu = model.device.type == 'cuda'
     views = _views(model, tta)
     size = _batch_size(model, batch_size, len(views.views))
     n = n_workers(workers, items, on_gpu)
-    read = read_ahead(items, views, size, n, unasked=workers is None)
+    card = _card(decoder, model, views)
+    read = read_ahead(items, views, size, n, unasked=workers is None, card=card)
     begun = _begun(model, read, tta, precision)
     total = len(items) if hasattr(items, '__len__') else None
     bar = progress_bar(total=total, desc='embed', unit='picture', progress=progress)
@@ -177,6 +181,12 @@ def embed_batches(
             _check_finite(model, e)
             yield e.numpy(), errors
             bar.update(len(errors))
+
+def _card(decoder, model, views):
+    "The decoder on the card, or None; raises `InputError` for other names."
+    if decoder not in ('cpu', 'cuda'):
+        raise InputError(f"decoder='{printable(decoder)[:40]}': choose cpu or cuda")
+    return on_card(model.device, views) if decoder == 'cuda' else None
 
 def _begun(model, read, tta, precision):
     "For each batch its vectors on the device, their places, and an error or None each."
@@ -227,12 +237,14 @@ def embed(
     progress:bool=True,      # show a bar
     bad:list=None,           # takes the errors of unreadable images, then left out
     workers:int=None,        # processes that decode; 0: threads; None: what is faster
+    decoder:str='cpu',       # or 'cuda': JPEGs on the card, to nearly the same pixels
 )->np.ndarray:               # (n,d) float32 of unit length
     "Embed images; without `bad` raises `BadImage` for one that cannot be read."
     items = getattr(images, 'paths', images)
     if batch_size is not None: check_number('batch_size', batch_size, 1)
     batches = embed_batches(model, items, check_tta(tta), batch_size=batch_size,
-                            precision=precision, progress=progress, workers=workers)
+                            precision=precision, progress=progress, workers=workers,
+                            decoder=decoder)
     out = [np.empty((0, model.dim), np.float32)]
     for e, errors in batches:
         read = np.ones(len(e), bool)
