@@ -77,6 +77,8 @@ EXAMPLES = dict(
     app=['dino app gallery', 'dino app photos --model tiny',
          'dino app gallery --port 8000 --browse'],
     embed=['dino embed run photos --out vectors',
+           'dino embed run s3://shop/photos --out vectors',
+           "dino embed run 'gs://shop/tars/*.tar' --out vectors",
            'dino embed run photos --out vectors --shards 8 --shard 3'],
     export=['dino export gallery --out vectors.npy',
             'dino export milvus://db7:19530/shop --out gallery'])
@@ -923,7 +925,7 @@ def dino_search(
 @command
 def dino_embed(
     run:str,          # run folder, model folder, Hub name, or tiny
-    images:str,       # folder, CSV/Parquet table, .txt of paths, or one image
+    images:str,       # folder, list, image, tar; here, or at s3://, gs://, https:// ...
     *,
     out:str,          # folder of Parquet files; what it holds is not embedded again
     shards:int=None,  # processes that share the work (default: torchrun's, or 1)
@@ -932,15 +934,15 @@ def dino_embed(
     dims:int=None,    # first numbers of a vector that are kept (default: all)
 ):
     "Embed one process's share of the images into Parquet files."
-    from dino_retrieval.data import open_images
-    from dino_retrieval.shards import claim_vectors, embed_to, shares
+    from dino_retrieval.shards import claim_vectors, shares
+    from dino_retrieval.sources import embed_source, open_source
     _check_model(run)
     _check_dims(run, dims)
     shards, shard = shares(shards, shard)
     claim_vectors(out)
-    s = open_images(images)
+    s = open_source(images)
     model = _load(run, trainable_layers=(), dims=dims)
-    counts = embed_to(out, model, s, tta=tta, shards=shards, shard=shard)
+    counts = embed_source(out, model, s, tta=tta, shards=shards, shard=shard)
     print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
     _tell(f'share {shard} of {shards} is in {out}')
 
