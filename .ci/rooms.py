@@ -169,6 +169,7 @@ ENVIRONMENT = '''
 | `DINO_MAX_PIXELS`, `DINO_MAX_BYTES`, `DINO_MAX_MEMORY` | largest image, largest file, and memory for decoding |
 | `DINO_CACHE` | folder of cached tokens instead of `~/.cache/dino_retrieval` |
 | `MILVUS_TOKEN` | token of a Milvus server, as `user:password` |
+| `AWS_PROFILE`, `GOOGLE_APPLICATION_CREDENTIALS`, ... | credentials of stores, which their libraries read (`s3fs`, `gcsfs`); a URL that holds a secret is refused |
 | `HF_HUB_OFFLINE=1` | never ask the Hub |
 | `TQDM_DISABLE=1` | no progress bars |
 '''
