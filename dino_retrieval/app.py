@@ -29,7 +29,7 @@ from .cache import CACHE
 from .data import BadImage, load_image, open_images
 from .explain import explain
 from .files import (
-    InputError, check_number, counted, printable, to_json, write_table)
+    InputError, check_number, counted, is_uri, printable, to_json, write_table)
 from .report import escaped, html_table
 from .retrieve import RERANK, Gallery, crop_box
 from .store import STATE
@@ -93,7 +93,8 @@ class Shown:
         self.place = os.path.realpath(self.root)
         self.paths = paths
         self.names = [os.path.relpath(p, self.root).replace(os.sep, '/') for p in paths]
-        self.groups = list(map(self._group, range(len(paths))))
+        labels = gallery.labels or [None]*len(paths)      # a collection makes them anew
+        self.groups = [self._group(row, labels[row]) for row in range(len(paths))]
         self.row_of = {name: row for row, name in enumerate(self.names)}
         self.row_at = {path: row for row, path in enumerate(gallery.paths)}
         self.turn = threading.Lock()          # one search at a time: one model
@@ -101,8 +102,7 @@ class Shown:
 
     def __len__(self): return len(self.names)
 
-    def _group(self, row):
-        label = (self.gallery.labels or [None]*len(self.paths))[row]
+    def _group(self, row, label):
         return str(label) if label else os.path.dirname(self.names[row])
 
     def check_row(self, row):
@@ -256,7 +256,8 @@ def _ranked(shown, query, k, rerank, where=None):
     r = shown.gallery.search(
         picture, k, rerank, more=[paths[row] for row in query.more],
         less=[paths[row] for row in query.less], box=box, where=where, progress=False)
-    return [shown.row_at[path] for path in r.paths[0]], r.scores[0], r.threshold
+    rows = [shown.row_at.get(path) for path in r.paths[0]]      # None: added since
+    return rows, r.scores[0], r.threshold
 
 # %% ../nbs/09_app.ipynb #77aa73b6
 MOST_HITS = 100
@@ -272,14 +273,16 @@ def find(
     check_number('hits', k, 1, MOST_HITS)
     if query.is_empty: return []
     if group is not None and group not in shown.groups: return []
-    def is_in_group(path, label): return shown.groups[shown.row_at[path]] == group
+    def is_in_group(path, label):
+        row = shown.row_at.get(path)
+        return row is not None and shown.groups[row] == group
     where = None if group is None else is_in_group
     with shown.turn:
         rows, scores, threshold = _ranked(shown, query, k + 1, rerank or None,
                                           where=where)
     hits = []
     for row, score in zip(rows, scores):
-        if row == query.row: continue
+        if row is None or row == query.row: continue
         is_match = None if threshold is None else bool(score >= threshold)
         hits.append(Hit(row, float(score), is_match))
     return hits[:int(k)]
@@ -568,7 +571,7 @@ def about_html(
         'views': ', '.join(stamp['tta']) or 'none',
         'match': ('not calibrated: Gallery.calibrate learns what counts as a match'
                   if threshold is None else f'a score of {threshold:.3f} or more'),
-        'search': index['kind'] if index else 'exact',
+        'search': index['kind'] if index and index['kind'] != 'flat' else 'exact',
         'device': str(next(gallery.model.parameters()).device)}
     cells = [[escaped(name), escaped(value)] for name, value in rows.items()]
     line = f"curl --data-binary @query.jpg '{address}/search?k=5'"
@@ -1232,10 +1235,11 @@ def _indexed(source, images, model):
         return Gallery.build(model, images)
 
 def open_shown(
-    source:str,      # gallery, or folder of pictures
-    load=None,       # gives the model for a folder; None: only galleries
+    source:str,      # gallery, a folder or a URI; or a folder of pictures
+    load=None,       # gives the model for pictures or a URI; None: the gallery's own
 )->Shown:
     "What a page shows; a folder of pictures is indexed first. Raises `InputError`."
+    if is_uri(source): return Shown(Gallery.load(source, load and load()), source)
     if (Path(source)/STATE).exists():
         if load is not None:
             raise InputError(f"'{source}' is a gallery and has its own model: leave out "

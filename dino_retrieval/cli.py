@@ -793,6 +793,22 @@ def _holds_vectors(images):
     try: return 'vector' in parquet.read_schema(path).names
     except (ArrowException, OSError): return False
 
+def _check_index(out, kind):
+    "Raise `InputError` for a kind of index that a gallery cannot have."
+    if kind is None: return
+    from dino_retrieval.files import InputError, is_uri
+    if is_uri(out):
+        from dino_retrieval.scale import InCollection
+        return InCollection(out).check_index(kind)
+    from dino_retrieval.compress import INDEXES
+    if kind not in INDEXES:
+        raise InputError(f"--index={kind}: choose {', '.join(INDEXES)}")
+
+def _have_index(g, kind):
+    "Build the index that was asked for, unless the gallery has it."
+    if kind is None or len(g) < 2: return
+    if (g.info.get('index') or {}).get('kind') != kind: g.index(kind)
+
 def _tell_changes(g, out):
     print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
     _tell(f'{len(g):,} pictures in {out}')
@@ -809,6 +825,7 @@ def dino_index(
     regions:bool=False,# hold crops too, to find small objects; stays on for a gallery
     dims:int=None,     # first numbers of a vector that are kept (default: all)
     vectors:str=None,  # kept in fp32, fp16 or int8 (default: as they are; fp32 if new)
+    index:str=None,    # hnsw, ivf, sq8; by URI hnsw, ivf_rabitq, flat: search by an index
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
@@ -816,6 +833,7 @@ def dino_index(
     _check_model(run)
     _check_dims(run, dims)
     _claim_gallery(out)
+    _check_index(out, index)
     if _holds_vectors(images):
         if regions: raise InputError('--regions needs the pictures, not their vectors')
         if tta != 'hflip':
@@ -824,7 +842,8 @@ def dino_index(
         from dino_retrieval.scale import gallery_of
         model = _load(run, trainable_layers=(), dims=dims)
         g = gallery_of(images, model, out, drop=drop, precision=vectors)
-        return _tell_changes(g, out)
+        _tell_changes(g, out)
+        return _have_index(g, index)
     s = open_images(images)
     _claim_gallery(out, s.paths)
     from dino_retrieval.retrieve import Gallery
@@ -832,6 +851,7 @@ def dino_index(
     g = Gallery.build(model, s, out, tta=tta, drop=drop, regions=regions,
                       vectors=vectors)
     _tell_changes(g, out)
+    _have_index(g, index)
 
 # %% ../nbs/10_cli.ipynb #33d5852d
 def _from_here(path):
@@ -981,9 +1001,9 @@ def _check_app(k):
 # %% ../nbs/10_cli.ipynb #f87881dc
 @partial(command, answers=True)
 def dino_app(
-    gallery:str,    # folder that dino_index wrote, or a folder of pictures with --model
+    gallery:str,    # that dino_index wrote, or a URI; or a folder of pictures
     *,
-    model:str=None, # run, model folder, Hub name or tiny: to index a folder of pictures
+    model:str=None, # run, model folder, Hub name or tiny: for pictures, or a URI
     k:int=12,       # hits at first
     host:str='127.0.0.1', # address to listen on; others than this machine: no password!
     port:int=None,  # to listen on (default: the first free one from 7860)

@@ -530,11 +530,8 @@ def _holder(path, memory='vectors', precision=None):
     if not is_uri(path): return InFolder(path, memory, precision)
     if memory != 'vectors':
         raise InputError(f"memory='{memory}' is for a gallery folder, not a collection")
-    if precision not in (None, 'fp32'):
-        raise InputError(f"vectors='{precision}' is for a gallery folder: a collection "
-                         'keeps them in fp32')
     from dino_retrieval.scale import InCollection      # which stands on this module
-    return InCollection(path)
+    return InCollection(path, precision)
 
 # %% ../nbs/03_retrieve.ipynb #72bb427a
 class Gallery:
@@ -1132,7 +1129,7 @@ def _query_vectors(self:Gallery, queries, **kwargs):
 @patch
 @delegates(embed, but=['bad', 'tta'])
 def index(self:Gallery,
-    kind:str='hnsw',    # 'hnsw', 'ivf' or 'sq8'
+    kind:str='hnsw',    # 'hnsw', 'ivf' or 'sq8'; by URI 'hnsw', 'ivf_rabitq' or 'flat'
     queries=None,       # to measure by: images or (m,d) floats; None: held-out rows
     ef_search:int=None, # candidates that hnsw keeps; None: 64
     nprobe:int=None,    # cells that ivf searches; None: an eighth of them
@@ -1141,10 +1138,14 @@ def index(self:Gallery,
     "Build an approximate index, use it from now on, and keep it with the gallery."
     self._check_whole('an index')
     effort = dict(ef_search=ef_search, nprobe=nprobe)
-    check_index(len(self), kind, hold_out=queries is None, **effort)
+    is_server = hasattr(self.held, 'make_index')          # which builds its own
+    if is_server: self.held.check_index(kind, **effort)
+    else: check_index(len(self), kind, hold_out=queries is None, **effort)
     e = None if queries is None else self._query_vectors(queries, **kwargs)
-    built, about = build_index(self.vectors, kind, e, **effort)
+    if is_server: about = self.held.make_index(kind, e, **effort)
+    else:
+        built, about = build_index(self.vectors, kind, e, **effort)
+        self.held.keep_index(built, about)
     print(f"{kind}: recall@10 {about['recall']:.3f} against exact search, "
           f"by {about['measured_by']}")
-    self.held.keep_index(built, about)
     return about['recall']
