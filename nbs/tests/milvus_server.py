@@ -6,7 +6,8 @@ network is a namespace with nothing but the loopback in it:
     pip install milvus
     unshare -rn sh -c 'ip link set lo up; exec jupyter lab'
 """
-import atexit, logging, os, shutil, signal, socket, subprocess, time
+import atexit, logging, multiprocessing, os, shutil, signal, socket, subprocess, time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 def why_not():
@@ -15,6 +16,32 @@ def why_not():
     if shutil.which('milvus-server') is None: return 'skipped: no milvus-server on the PATH'
     if names != ['lo']: return 'skipped: the network is no namespace of its own (unshare -rn)'
     return ''
+
+def run_command(words, file):
+    "Run a command of dino in this process, with what it says in a file."
+    from dino_retrieval import cli
+    with open(file, 'w') as said, redirect_stdout(said), redirect_stderr(said): cli.dino(words)
+
+class Command:
+    "A command of dino in a process of its own, whose imports have been done once for all."
+    def __init__(self, line, file):
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload(['milvus_server', 'dino_retrieval.all'])
+        self.file = file
+        self.process = context.Process(target=run_command, args=(line.split(), file))
+        self.process.start()
+
+    def kill(self):
+        "SIGKILL; had it not ended by then?"
+        alive = self.process.is_alive()
+        self.process.kill()
+        self.process.join()
+        return alive
+
+    def end(self):
+        "Wait for it; its exit status, and what it said."
+        self.process.join()
+        return self.process.exitcode, Path(self.file).read_text()
 
 def _processes_of(group):
     "Those of a process group, with the fields of /proc/PID/stat after the name."
