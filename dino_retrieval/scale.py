@@ -7,7 +7,7 @@ __all__ = ['SCHEME', 'MOST', 'INDEXES', 'EFFORT', 'SPARE', 'Place', 'parse_uri',
            'gallery_of', 'export', 'Stored', 'claim_vectors', 'embed_to', 'key_of', 'shares']
 
 # %% ../nbs/07_scale.ipynb #982a68ee
-import importlib.util, json, logging, os, re, tempfile, warnings
+import importlib.util, json, logging, os, re, tempfile, time, warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -606,17 +606,27 @@ def check_index(self:InCollection,
 
 # %% ../nbs/07_scale.ipynb #1a0628b8
 @patch
+def _build(self:InCollection, kind):
+    "Ask for an index, and wait until it is built, for as long as the server answers."
+    self._ask('create_index', index_params=_index_params(kind), sync=False)
+    while True:
+        state = self._ask('describe_index', index_name='vector')['state']
+        if state not in ('Unissued', 'InProgress'): break
+        time.sleep(.5)
+    if state != 'Finished':
+        raise OSError(f"'{self.place.uri}': the server could not build the index")
+
+@patch
 def _set_index(self:InCollection, about):
     "Replace the index; nobody can search until it is built."
-    slow = dict(timeout=24*3600)
-    self._ask('flush', **slow)
+    self._ask('flush', timeout=600)
     self._ask('release_collection')
     self._ask('drop_index', index_name='vector')
-    try: self._ask('create_index', index_params=_index_params(about['kind']), **slow)
+    try: self._build(about['kind'])
     except OSError:
-        self._ask('create_index', index_params=_index_params('flat'), **slow)
+        self._build('flat')
         raise
-    finally: self._ask('load_collection', **slow)
+    finally: self._ask('load_collection', timeout=600)
 
 @patch
 def _beside(self:InCollection, name):
