@@ -170,6 +170,7 @@ ENVIRONMENT = '''
 | `DINO_CACHE` | folder of cached tokens instead of `~/.cache/dino_retrieval` |
 | `MILVUS_TOKEN` | token of a Milvus server, as `user:password` |
 | `AWS_PROFILE`, `GOOGLE_APPLICATION_CREDENTIALS`, ... | credentials of stores, which their libraries read (`s3fs`, `gcsfs`); a URL that holds a secret is refused |
+| `RAY_ADDRESS` | Ray cluster of `dino embed --ray`; without it Ray is started on this machine alone |
 | `HF_HUB_OFFLINE=1` | never ask the Hub |
 | `TQDM_DISABLE=1` | no progress bars |
 '''

@@ -38,7 +38,8 @@ def _is_flag(parameter): return parameter.kind is parameter.KEYWORD_ONLY
 
 def _typed_name(parameter):
     "The parameter as it is typed in a shell."
-    return f'--{parameter.name}' if _is_flag(parameter) else parameter.name
+    name = parameter.name.rstrip('_')            # from_, since from is a word of Python
+    return f'--{name}' if _is_flag(parameter) else name
 
 def _options(parameter, comment):
     "Keywords of `add_argument` for a parameter and the comment beside it."
@@ -51,7 +52,10 @@ def _options(parameter, comment):
     options = dict(help=comment, type=parameter.annotation)
     if parameter.kind is parameter.VAR_POSITIONAL: options['nargs'] = '+'
     if _is_flag(parameter) and required: options['required'] = True
-    if _is_flag(parameter) and not required: options['default'] = parameter.default
+    if not required: options['default'] = parameter.default
+    if not required and not _is_flag(parameter): options['nargs'] = '?'
+    if parameter.name.endswith('_'):
+        options |= dict(dest=parameter.name, metavar=parameter.name.rstrip('_').upper())
     return options
 
 # %% ../nbs/10_cli.ipynb #844d1c84
@@ -68,7 +72,7 @@ EXAMPLES = dict(
     audit=['dino audit photos --html audit.html'],
     index=['dino index run photos --out gallery',
            'dino index run photos --out milvus://./gallery.db',
-           'dino index run vectors --out gallery',
+           'dino index --from vectors --out gallery',
            'dino index facebook/dinov2-base photos --out gallery'],
     search=['dino search gallery query.jpg',
             'dino search gallery new/ --k 5 --show hits.png',
@@ -79,7 +83,8 @@ EXAMPLES = dict(
     embed=['dino embed run photos --out vectors',
            'dino embed run s3://shop/photos --out vectors',
            "dino embed run 'gs://shop/tars/*.tar' --out vectors",
-           'dino embed run photos --out vectors --shards 8 --shard 3'],
+           'dino embed run photos --out vectors --shards 8 --shard 3',
+           'dino embed run photos --out vectors --ray 16'],
     export=['dino export gallery --out vectors.npy',
             'dino export milvus://db7:19530/shop --out gallery'])
 
@@ -152,7 +157,7 @@ LIMITS = dict(                         # of every number that a command takes
     val_split=(.001, .999), budget=(10, 100_000), size=(1, 16_384),
     trainable=(-1000, 1000),
     layer_decay=(1e-6, 1), rank=(1, 16_384), dims=(1, 32_767),
-    shards=(1, 100_000), shard=(0, 99_999),
+    shards=(1, 100_000), shard=(0, 99_999), ray=(1, 100_000),
     patience=(0, 100_000), seed=(0, 4e9), max_bad=(0, 1), k=(1, 1e9), ks=(1, 1e9),
     port=(1, 65_535))
 
@@ -432,12 +437,15 @@ def _to_device(model):
     if kind == 'cpu': return model
     return model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if kind == 'cuda' else kind)
 
+def _model_name(run):
+    "The model of a run folder, or what else names a model."
+    folder = Path(run)/'model'
+    return folder if folder.is_dir() else run
+
 def _load(run, **kw):
     "The model of a run or model folder, a Hub name or 'tiny', on the best device."
     from dino_retrieval.model import Embedder
-    folder = Path(run)/'model'
-    m = Embedder.from_pretrained(folder if folder.is_dir() else run, **kw)
-    return _to_device(m)
+    return _to_device(Embedder.from_pretrained(_model_name(run), **kw))
 
 # %% ../nbs/10_cli.ipynb #bf5ce964
 def _is_first():
@@ -809,6 +817,28 @@ def _have_index(g, kind):
     if kind is None or len(g) < 2: return
     if (g.info.get('index') or {}).get('kind') != kind: g.index(kind)
 
+def _source_of(run, images, vectors):
+    "The vectors that are named, also in the place of images; None for images."
+    from dino_retrieval.files import InputError
+    if vectors and images:
+        raise InputError(f"--from={vectors} holds the vectors: leave '{images}' out")
+    if vectors: return vectors
+    if run is None or images is None:
+        missing = 'run, images' if run is None else 'images'
+        raise InputError(f'the following arguments are required: {missing}; or --from, '
+                         'with vectors')
+    return images if _holds_vectors(images) else None
+
+def _check_for_vectors(run, tta, regions, dims):
+    "Raise `InputError` for settings that need the pictures, or a model."
+    from dino_retrieval.files import InputError
+    if dims and not run:
+        raise InputError('--dims cuts a model: name the one that made them')
+    if regions: raise InputError('--regions needs the pictures, not their vectors')
+    if tta != 'hflip':
+        raise InputError(f'--tta={tta} is for pictures: vectors keep the views that made '
+                         'them, leave it out')
+
 def _tell_changes(g, out):
     print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
     _tell(f'{len(g):,} pictures in {out}')
@@ -816,10 +846,11 @@ def _tell_changes(g, out):
 # %% ../nbs/10_cli.ipynb #f55e12cb
 @command
 def dino_index(
-    run:str,           # run folder, model folder, Hub name, or tiny
-    images:str,        # folder, table, .txt of paths, an image; vectors of dino embed
+    run:str=None,      # run folder, model folder, Hub name, or tiny
+    images:str=None,   # folder, table, .txt of paths, an image; vectors of dino embed
     *,
     out:str,           # gallery folder or URI, made or brought up to date
+    from_:str=None,    # vectors of dino embed or export in the place of images
     tta:str='hflip',   # hflip, multiscale, crops, several with commas, or none
     drop:bool=False,   # even if more than half vanished, or a folder is unreadable
     regions:bool=False,# hold crops too, to find small objects; stays on for a gallery
@@ -829,19 +860,16 @@ def dino_index(
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
-    from dino_retrieval.files import InputError
-    _check_model(run)
-    _check_dims(run, dims)
+    source = _source_of(run, images, vectors=from_)
+    if run: _check_model(run)
+    if run: _check_dims(run, dims)
     _claim_gallery(out)
     _check_index(out, index)
-    if _holds_vectors(images):
-        if regions: raise InputError('--regions needs the pictures, not their vectors')
-        if tta != 'hflip':
-            raise InputError(f'--tta={tta} is for pictures: vectors keep the views that '
-                             'made them, leave it out')
+    if source:
+        _check_for_vectors(run, tta, regions=regions, dims=dims)
         from dino_retrieval.scale import gallery_of
-        model = _load(run, trainable_layers=(), dims=dims)
-        g = gallery_of(images, model, out, drop=drop, precision=vectors)
+        model = _load(run, trainable_layers=(), dims=dims) if run else None
+        g = gallery_of(source, model, out, drop=drop, precision=vectors)
         _tell_changes(g, out)
         return _have_index(g, index)
     s = open_images(images)
@@ -950,21 +978,33 @@ def dino_embed(
     out:str,          # folder of Parquet files; what it holds is not embedded again
     shards:int=None,  # processes that share the work (default: torchrun's, or 1)
     shard:int=None,   # which of them this is, from 0 (default: torchrun's, or 0)
+    ray:int=None,     # workers of the Ray cluster at RAY_ADDRESS, or of this machine
     tta:str='hflip',  # hflip, multiscale, crops, several with commas, or none
     dims:int=None,    # first numbers of a vector that are kept (default: all)
 ):
     "Embed one process's share of the images into Parquet files."
+    from dino_retrieval.data import open_images
+    from dino_retrieval.files import InputError
     from dino_retrieval.shards import claim_vectors, shares
     from dino_retrieval.sources import embed_source, open_source
     _check_model(run)
     _check_dims(run, dims)
+    are_given = (shards, shard) != (None, None)
     shards, shard = shares(shards, shard)
+    if ray and (are_given or shards > 1):
+        raise InputError('--ray shares the work by itself: leave --shards, --shard and '
+                         'torchrun out')
     claim_vectors(out)
-    s = open_source(images)
-    model = _load(run, trainable_layers=(), dims=dims)
-    counts = embed_source(out, model, s, tta=tta, shards=shards, shard=shard)
+    if ray:
+        from dino_retrieval.ray_embed import embed_ray
+        s = open_images(images)
+        counts = embed_ray(out, _model_name(run), s, tta=tta, workers=ray, dims=dims)
+    else:
+        s = open_source(images)
+        model = _load(run, trainable_layers=(), dims=dims)
+        counts = embed_source(out, model, s, tta=tta, shards=shards, shard=shard)
     print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
-    _tell(f'share {shard} of {shards} is in {out}')
+    _tell(f'all shares are in {out}' if ray else f'share {shard} of {shards} is in {out}')
 
 # %% ../nbs/10_cli.ipynb #e749358b
 @command

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCHEME', 'MOST', 'INDEXES', 'EFFORT', 'SPARE', 'Place', 'parse_uri', 'connect', 'InCollection', 'maker_of',
-           'gallery_of', 'export', 'Stored', 'claim_vectors', 'embed_to', 'key_of', 'shares']
+           'gallery_of', 'export', 'Stored', 'claim_vectors', 'embed_ray', 'embed_to', 'key_of', 'shares']
 
 # %% ../nbs/07_scale.ipynb #982a68ee
 import importlib.util, json, logging, os, re, tempfile, time, warnings
@@ -23,6 +23,7 @@ from dino_retrieval.files import (
     InputError, address, is_elsewhere, is_uri, printable, token, write_safely,
     write_table)
 from .model import Embedder
+from .ray_embed import embed_ray
 from .search import check_whole, rank_candidates, sum_error, topk
 from .shards import (
     BLOCK, FIELDS, PROPERTY, Stored, _as_text, _check_same, _info_for, _info_of, _row,
@@ -31,7 +32,7 @@ from .store import (
     File, Row, _counts, _files_now, _missing, _short, check_precision, precision_of,
     read_info, read_store, warn_left_out)
 
-_all_ = ['Stored', 'claim_vectors', 'embed_to', 'key_of', 'shares']       # given on
+_all_ = ['Stored', 'claim_vectors', 'embed_ray', 'embed_to', 'key_of', 'shares']
 
 # %% ../nbs/07_scale.ipynb #30afc557
 SCHEME = 'milvus://'
@@ -831,14 +832,18 @@ def maker_of(
     return model.cut(min(info['dim'], model.full_dim))
 
 # %% ../nbs/07_scale.ipynb #0fb3bad7
+def _kept_model(info, where, way_out):
+    "The model that made some vectors; raises `InputError` where it is not there now."
+    name = printable(info['model'])
+    try: return maker_of(info)
+    except (InputError, OSError) as e:
+        raise InputError(f"the model of '{printable(where)}', '{name}', cannot be loaded "
+                         f'here ({e}): {way_out}') from e
+
 @patch
 def kept_model(self:InCollection):
     "The model that made the collection, from where it was then."
-    name = self.info['model']
-    try: return maker_of(self.info)
-    except (InputError, OSError) as e:
-        raise InputError(f"the model of '{self.place.uri}', '{printable(name)}', cannot "
-                         f'be loaded here ({e}): name it with --model (model=)') from e
+    return _kept_model(self.info, self.place.uri, 'name it with --model (model=)')
 
 @patch
 def open_patches(self:InCollection):
@@ -893,7 +898,7 @@ class _FromStored:
 # %% ../nbs/07_scale.ipynb #256de18c
 def gallery_of(
     vectors,          # Parquet file, or folder of them
-    model:Embedder,   # that made them
+    model:Embedder|None, # that made them; None: from where it was then
     path,             # folder or URI of the gallery, made or brought up to date
     drop:bool=False,  # of Gallery.build
     precision:str=None, # to keep them in, one of PRECISIONS; None: as they are, or fp32
@@ -902,6 +907,7 @@ def gallery_of(
     from dino_retrieval.retrieve import Gallery, _holder
     if precision is not None: check_precision(precision)
     stored = Stored(vectors)
+    model = model or _kept_model(stored.info, vectors, 'name it: dino index RUN --from')
     made_by = dict(fingerprint=model.fingerprint, dim=model.dim, tta=stored.info['tta'])
     _check_same(vectors, stored.info, made_by)
     tta = check_tta(stored.info['tta'])

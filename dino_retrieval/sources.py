@@ -226,13 +226,12 @@ class Known:
 
 # %% ../nbs/07c_sources.ipynb #9fa40a99
 def known_in(
-    out,      # folder of vectors, made if needed
+    out,      # folder of vectors, there or not
     info:dict,# what is to hold for all of its rows
     is_mine,  # id -> is it of this process's share?
 )->Known:
     "What a folder holds of a share; raises `InputError` where another model made it."
     claim_vectors(out)
-    make_folder(out)
     known = Known()
     if not any(Path(out).glob('part-*.parquet')): return known
     names = ['path', 'content', 'size', 'mtime']
@@ -919,7 +918,9 @@ def embed_source(
     counts = dict(embedded=0, left_out=0, kept=0)
     rows = []
     def write():
-        if rows: _write_parquet(Path(out)/_part_name(rows, info), [rows], info)
+        if rows:
+            make_folder(out)                   # not before there is something to keep
+            _write_parquet(Path(out)/_part_name(rows, info), [rows], info)
         rows.clear()
     try:
         for row in _new_rows(source, work, maker, counts):
