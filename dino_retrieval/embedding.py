@@ -153,6 +153,23 @@ def _batch_size(model, asked, views=1):
     while 2*size <= min(room, LARGEST): size *= 2
     return size
 
+# %% ../nbs/01d_embed.ipynb #30fc7164
+def _card(decoder, model, views):
+    "The decoder on the card, or None; raises `InputError` for other names."
+    if decoder not in ('cpu', 'cuda'):
+        raise InputError(f"decoder='{printable(decoder)[:40]}': choose cpu or cuda")
+    return on_card(model.device, views) if decoder == 'cuda' else None
+
+def _begun(model, read, tta, precision):
+    "For each batch its vectors on the device, their places, and an error or None each."
+    encode = fast_encoder(model, precision)
+    send = _Sender(model.device)
+    flips = (False, True) if 'hflip' in tta else (False,)
+    to_vectors = _Fitting(lambda some: _embed_views(model, encode, send(some), flips))
+    for batch in read:
+        whole, places, errors = _sorted_out(batch)
+        yield (to_vectors(whole) if whole else None), places, errors
+
 # %% ../nbs/01d_embed.ipynb #9095be4b
 def embed_batches(
     model:nn.Module,      # an Embedder
@@ -181,22 +198,6 @@ def embed_batches(
             _check_finite(model, e)
             yield e.numpy(), errors
             bar.update(len(errors))
-
-def _card(decoder, model, views):
-    "The decoder on the card, or None; raises `InputError` for other names."
-    if decoder not in ('cpu', 'cuda'):
-        raise InputError(f"decoder='{printable(decoder)[:40]}': choose cpu or cuda")
-    return on_card(model.device, views) if decoder == 'cuda' else None
-
-def _begun(model, read, tta, precision):
-    "For each batch its vectors on the device, their places, and an error or None each."
-    encode = fast_encoder(model, precision)
-    send = _Sender(model.device)
-    flips = (False, True) if 'hflip' in tta else (False,)
-    to_vectors = _Fitting(lambda some: _embed_views(model, encode, send(some), flips))
-    for batch in read:
-        whole, places, errors = _sorted_out(batch)
-        yield (to_vectors(whole) if whole else None), places, errors
 
 # %% ../nbs/01d_embed.ipynb #852e6345
 def patch_batches(
