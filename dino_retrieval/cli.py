@@ -817,6 +817,11 @@ def _have_index(g, kind):
     if kind is None or len(g) < 2: return
     if (g.info.get('index') or {}).get('kind') != kind: g.index(kind)
 
+def _tell_changes(g, out):
+    print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
+    _tell(f'{len(g):,} pictures in {out}')
+
+# %% ../nbs/10_cli.ipynb #fa4ff83b
 def _source_of(run, images, vectors):
     "The vectors that are named, also in the place of images; None for images."
     from dino_retrieval.files import InputError
@@ -838,10 +843,6 @@ def _check_for_vectors(run, tta, regions, dims):
     if tta != 'hflip':
         raise InputError(f'--tta={tta} is for pictures: vectors keep the views that made '
                          'them, leave it out')
-
-def _tell_changes(g, out):
-    print(', '.join(f"{n:,} {what.replace('_', ' ')}" for what, n in g.changes.items()))
-    _tell(f'{len(g):,} pictures in {out}')
 
 # %% ../nbs/10_cli.ipynb #f55e12cb
 @command
