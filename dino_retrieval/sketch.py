@@ -26,9 +26,9 @@ def bytes_are_exact()->bool:
     if not any(map(capabilities.get, names)): return False
     signs = torch.tensor([[1], [-1], [1]], dtype=torch.int8)
     largest = 127*signs.expand(3, 64).contiguous()
-    product = signs.int() @ signs.int().T
-    want = 64*127**2*product
-    return torch.equal(torch._int_mm(largest, largest.T), want)
+    found = torch._int_mm(largest, largest.T)
+    want = largest.double() @ largest.double().T
+    return torch.equal(found.double(), want)
 
 # %% ../nbs/03d_sketch.ipynb #61c37924
 def _principal(rows):
@@ -49,10 +49,13 @@ LEARN_FROM = 16_384        # rows
 REST = .03                 # share of the variance that three parts may leave out
 
 def _enough(variances):
-    "How many directions hold all but `REST` of the variance."
+    "How many directions to keep: those that hold all but `REST` of the variance."
+    every = len(variances)
     held = np.cumsum(variances)
     least = (1 - REST)*held[-1]
-    return int(np.searchsorted(held, least)) + 1
+    enough = int(np.searchsorted(held, least)) + 1
+    if enough > .9*every: return every             # hardly fewer bytes
+    return enough
 
 # %% ../nbs/03d_sketch.ipynb #e3bb60e4
 def _mixed(directions, rng):
@@ -107,7 +110,8 @@ class _Frame:
 def coded(self:_Frame, rows, parts=(0, 1)):
     "Bytes [(n,w)] of rows (n,d), the last two 0, and the lengths (p,n,2) left out."
     centred = rows - self.mean
-    left = (centred**2).sum(1)
+    squares = centred**2
+    left = squares.sum(1)
     coded = []
     lengths = np.zeros((len(parts), len(rows), 2))
     for part in range(parts[-1] + 1):
@@ -217,7 +221,7 @@ def complete(self:Sketch, gallery):
     parts, lengths = _coded_blocks(self.frame, gallery, parts=(2,))
     self.frame = _with_room(self.frame, lengths, parts=(2,))
     _keep_lengths(self.frame, parts, lengths, parts=(2,))
-    self.parts = *self.parts, *parts
+    self.parts += parts
     longest = _longest(parts[0])
     self.longest = np.append(self.longest, longest)
 
@@ -266,7 +270,8 @@ def joint(self:Sketch, q):
     weights, mean = self._weights(q, len(self.parts))
     last = []
     for part in self.frame.parts[:len(weights)]:
-        last += [part.stop - 2, part.stop - 1]
+        last.append(part.stop - 2)
+        last.append(part.stop - 1)
     for early in weights[:-1]: early[:, -2] = 0
     every = np.concatenate(weights, axis=1)
     longest = np.linalg.norm(self.longest)
@@ -295,27 +300,40 @@ def pack_sketch(
         pieces.append(part.reshape(-1).data)
     return pieces
 
+# %% ../nbs/03d_sketch.ipynb #ca0a7669
 def _numbers(f, *shape):
     count = int(np.prod(shape))
     raw = f.read(8*count)
     return np.frombuffer(raw, '<f8').reshape(shape).astype(float)
 
+def _is_head(about, n, d):
+    "Does the first line of a file describe a sketch of vectors (n,d)?"
+    if about['rows'] != n: return False
+    if about['dim'] != d: return False
+    width = about['width']
+    if width not in WIDTHS: return False
+    most = 3*width + d
+    return about['bytes'] in range(most)
+
 def _unpacked(f, shape):
     "The sketch in an open file; raises `ValueError` unless it is one of such vectors."
+    n, d = shape
     about = json.loads(f.readline(1000))
-    n, d = about['rows'], about['dim']
+    if not _is_head(about, n, d): raise ValueError('not a sketch of these vectors')
     width = about['width']
     every = about['bytes']
-    if (n, d) != tuple(shape) or width not in WIDTHS or every not in range(3*width + d):
-        raise ValueError('not a sketch of these vectors')
     mean = _numbers(f, d)
     directions = _numbers(f, d, every)
     steps = _numbers(f, every)
     longest = _numbers(f, 2)
-    parts = np.empty((n, width), np.int8), np.empty((n, width), np.int8)
-    for part in parts: f.readinto(part.reshape(-1).data)
+    parts = []
+    for _ in range(2):
+        part = np.empty((n, width), np.int8)
+        f.readinto(part.reshape(-1).data)
+        parts.append(part)
     frame = _Frame(mean, directions, steps, width)
-    return Sketch(frame, parts, longest, learned=about['learned'])
+    learned = about['learned']
+    return Sketch(frame, tuple(parts), longest, learned)
 
 # %% ../nbs/03d_sketch.ipynb #9cd5b205
 def read_sketch(
