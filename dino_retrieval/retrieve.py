@@ -7,7 +7,7 @@ __all__ = ['TO_PREPARE', 'RERANK_SETTINGS', 'RERANK', 'Results', 'Maker', 'Searc
            'check_rerank', 'crop_box', 'check_positions']
 
 # %% ../nbs/03_retrieve.ipynb #5716ddff
-import hashlib, json, math, os, time, warnings, zlib
+import copy, hashlib, json, math, os, time, warnings, zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,13 @@ from PIL import Image
 from .compress import (
     build_index, check_index, pack_index, read_index, search_index)
 from .data import BadImage, load_image
-from .embedding import check_tta, embed, embed_batches, patch_batches
+from .embedding import (
+    check_tta, embed, embed_batches, patch_batches, quantised)
 from .files import (
     InputError, address, check_number, claim_folder, inside, is_uri, open_file, printable,
     scores_path, stamp_of, to_json, write_text)
 from .metrics import score_threshold
-from .model import Embedder
+from .model import Embedder, read_calibration
 from dino_retrieval.patches import (
     PatchesOnDemand, build_patches, check_kind, mixed_similarity, pack_patches,
     read_patches)
@@ -154,6 +155,10 @@ class Maker:
         tta:tuple,      # of check_tta
         **settings,     # of embed: batch_size, precision, progress
     ):
+        asked = settings.get('precision', 'auto')
+        if model.calibration is not None and asked not in ('auto', 'int8'):
+            raise InputError(f"precision='{asked}': this model is calibrated for int8, "
+                             'and its fingerprint says so: leave it out')
         self.model = model
         self.tta = tta
         self.settings = settings
@@ -175,6 +180,27 @@ class Maker:
         return embed_batches(self.model, paths, self.tta, **self.settings)
 
     def save(self, folder, new): self.model.save_pretrained(folder, new=new)
+
+# %% ../nbs/03_retrieve.ipynb #ddf387b6
+def _quantised_for(model, images, path, calibration):
+    "The model in int8, as the gallery at a path has it, or newly calibrated."
+    if calibration is not None or model.calibration is not None:
+        if model.calibration is None: return quantised(model, calibration)
+        if calibration is None: return model
+        raise InputError('calibration=: this model has one already: leave it out')
+    if path is not None and is_uri(path):
+        raise InputError(f"precision='int8': '{printable(path)}' keeps no model: give "
+                         'one that quantised made, and that you have saved')
+    there = {} if path is None else read_info(path) or {}
+    if there.get('model'):
+        kept = read_calibration(Path(path)/'model', model)
+        if kept is None:
+            raise InputError(f"the gallery '{printable(path)}' is not in int8: leave "
+                             "precision='int8' out, or use another folder")
+        twin = copy.copy(model)
+        twin.calibration = kept
+        return twin
+    return quantised(model, images)
 
 # %% ../nbs/03_retrieve.ipynb #b02e2360
 def _listed(images):
@@ -608,6 +634,11 @@ def build(cls:Gallery,
     if regions and is_uri(path):
         raise InputError('regions are kept by a gallery in memory or in a folder: leave '
                          'them out, or name a folder')
+    calibration = kwargs.pop('calibration', None)
+    if kwargs.get('precision') == 'int8':
+        model = _quantised_for(model, images, path, calibration)
+        kwargs['precision'] = 'auto'         # which is int8 for that model
+    elif calibration is not None: raise InputError("calibration= is for precision='int8'")
     maker = Maker(model, tta, **kwargs)
     before = None
     if path is None:
@@ -921,7 +952,7 @@ def _name(query, i): return query if isinstance(query, (str, Path)) else f'query
 
 # %% ../nbs/03_retrieve.ipynb #7605c991
 @patch
-@delegates(embed, but=['bad', 'tta'])
+@delegates(embed, but=['bad', 'tta', 'calibration'])
 def search(self:Gallery,
     queries,           # ImageSet, or paths, PIL images, uint8 arrays; or one of them
     k:int=10,          # hits for each; all of a smaller gallery
@@ -1051,7 +1082,7 @@ def show(self:Results,
 
 # %% ../nbs/03_retrieve.ipynb #063187fb
 @patch
-@delegates(embed, but=['bad', 'tta'])
+@delegates(embed, but=['bad', 'tta', 'calibration'])
 def add(self:Gallery,
     images,          # ImageSet, or paths; a known path replaces what was there
     drop:bool=False, # of build
@@ -1127,7 +1158,7 @@ def _query_vectors(self:Gallery, queries, **kwargs):
 
 # %% ../nbs/03_retrieve.ipynb #98e4771d
 @patch
-@delegates(embed, but=['bad', 'tta'])
+@delegates(embed, but=['bad', 'tta', 'calibration'])
 def index(self:Gallery,
     kind:str='hnsw',    # 'hnsw', 'ivf' or 'sq8'; by URI 'hnsw', 'ivf_rabitq' or 'flat'
     queries=None,       # to measure by: images or (m,d) floats; None: held-out rows
