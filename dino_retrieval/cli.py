@@ -165,7 +165,7 @@ LIMITS = dict(                         # of every number that a command takes
 CHOICES = dict(
     mining=('random', 'semihard', 'hard', 'all'), schedule=('constant', 'cosine'),
     loss=('triplet', 'softmax'),
-    precision=('auto', 'fp32', 'bf16', 'fp16'), ap=('min', 'hits', 'total'),
+    precision=('auto', 'fp32', 'bf16', 'fp16', 'int8'), ap=('min', 'hits', 'total'),
     rerank=('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten', 'patches',
             'patches+kreciprocal'),
     tta=('hflip', 'multiscale', 'crops', 'none'), vectors=('fp32', 'fp16', 'int8'))
@@ -664,6 +664,7 @@ def dino_retrieve(
     dims:int=None,                      # first numbers of a vector (default: all)
     where:list=None,   # COLUMN=VALUE: only pictures with that label, path or cell
     exclude:list=None, # COLUMN=VALUE, or a path: not these pictures
+    precision:str='auto',               # auto, fp32, bf16, fp16, or int8 on a processor
 ):
     "Rank the gallery for each query."
     from dino_retrieval.data import open_data
@@ -676,9 +677,11 @@ def dino_retrieve(
     from dino_retrieval.audit import audit
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=(), dims=dims)
-    g = Gallery.build(model, gallery, tta=tta)
+    g = Gallery.build(model, gallery, tta=tta, precision=precision)
+    if precision == 'int8': precision = 'auto'         # which is int8 for that model
     table = data if Path(data).is_file() else None
-    r = g.search(query, k, **_limits(g, where, exclude, table=table))
+    limits = _limits(g, where, exclude, table=table)
+    r = g.search(query, k, precision=precision, **limits)
     r.save(out)
     _tell(f'{len(query):,} queries against {len(r.gallery):,} pictures; wrote {out}')
     print(audit(None, query, gallery, near=False).line('queries', 'gallery'))
@@ -834,12 +837,14 @@ def _source_of(run, images, vectors):
                          'with vectors')
     return images if _holds_vectors(images) else None
 
-def _check_for_vectors(run, tta, regions, dims):
+def _check_for_vectors(run, *, tta, regions, dims, precision):
     "Raise `InputError` for settings that need the pictures, or a model."
     from dino_retrieval.files import InputError
     if dims and not run:
         raise InputError('--dims cuts a model: name the one that made them')
     if regions: raise InputError('--regions needs the pictures, not their vectors')
+    if precision != 'auto':
+        raise InputError(f'--precision={precision} is for pictures: leave it out')
     if tta != 'hflip':
         raise InputError(f'--tta={tta} is for pictures: vectors keep the views that made '
                          'them, leave it out')
@@ -858,6 +863,7 @@ def dino_index(
     dims:int=None,     # first numbers of a vector that are kept (default: all)
     vectors:str=None,  # kept in fp32, fp16 or int8 (default: as they are; fp32 if new)
     index:str=None,    # hnsw, ivf, sq8; by URI hnsw, ivf_rabitq, flat: search by an index
+    precision:str='auto',# of the model: auto, fp32, bf16, fp16, or int8 on a processor
 ):
     "Embed a folder's new and changed images, drop vanished ones, recognise renamed ones."
     from dino_retrieval.data import open_images
@@ -867,7 +873,7 @@ def dino_index(
     _claim_gallery(out)
     _check_index(out, index)
     if source:
-        _check_for_vectors(run, tta, regions=regions, dims=dims)
+        _check_for_vectors(run, tta=tta, regions=regions, dims=dims, precision=precision)
         from dino_retrieval.scale import gallery_of
         model = _load(run, trainable_layers=(), dims=dims) if run else None
         g = gallery_of(source, model, out, drop=drop, precision=vectors)
@@ -878,7 +884,7 @@ def dino_index(
     from dino_retrieval.retrieve import Gallery
     model = _load(run, trainable_layers=(), dims=dims)
     g = Gallery.build(model, s, out, tta=tta, drop=drop, regions=regions,
-                      vectors=vectors)
+                      vectors=vectors, precision=precision)
     _tell_changes(g, out)
     _have_index(g, index)
 
@@ -1160,6 +1166,7 @@ def _device_name():
 def _rates():
     "Lines with the measured rates, the format that they speak for, and what they allow."
     import torch
+    from dino_retrieval.int8 import has_int8, int8_rate
     from dino_retrieval.precision import forward_work, gemm_rate, pick_dtype
     kind = _device()
     chosen = pick_dtype(kind)
@@ -1171,6 +1178,8 @@ def _rates():
         rate = gemm_rate(chosen, kind)
         yield name, f'{rate:,.0f} GFLOP/s'
         choice = f'{name}: {rate/plain:.1f} times the rate of float32'
+    has_bytes = kind == 'cpu' and has_int8()
+    yield 'int8', f'{int8_rate():,.0f} GFLOP/s' if has_bytes else 'not on this device'
     yield 'auto', choice
     most = [f'{size} {rate/forward_work(width, layers):,.3g}' for size, width, layers in
             (('small', 384, 12), ('base', 768, 12), ('large', 1024, 24))]
