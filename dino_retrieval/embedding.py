@@ -209,7 +209,7 @@ def _begun(model, read, tta, precision):
 # %% ../nbs/01d_embed.ipynb #9095be4b
 def embed_batches(
     model:nn.Module,      # an Embedder
-    items:Iterable,       # of paths, PIL images, uint8 arrays, or what has `decoded`
+    items:Iterable,       # of paths, PIL images, uint8 arrays, or with a method decoded
     tta:tuple,            # of check_tta
     batch_size:int=None,  # images in a forward pass; None: 32, on CUDA what memory allows
     precision:str='auto', # 'auto', 'fp32', 'bf16', 'fp16', or 'int8' if calibrated
