@@ -23,6 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 from PIL import Image, ImageOps
 
 from .cache import CACHE
@@ -115,20 +116,22 @@ class Shown:
         if os.path.realpath(self.root) != self.place: return True
         return leads_astray(self.paths[row], self.root)
 
-    def picture(self,
-        row:int,          # of the gallery
-        shorter:int=None, # shorter side that is needed, pixels; None: all of it
-    )->Image.Image:
-        "The picture of a row; raises `InputError` for a link and `BadImage`."
-        self.check_row(row)
-        if self.leads_astray(row):
-            raise InputError(f"'{self.names[row]}' has become a link, and is not shown")
-        try: return load_image(self.paths[row], shorter)
-        except BadImage as e: raise BadImage(self.names[row], e.reason) from None
-
     def _small(self, row, size):
         least = ENLARGED if size == LARGE else 0
         return jpeg(self.picture(row, size), size, least)
+
+# %% ../nbs/09_app.ipynb #ae3a831f
+@patch
+def picture(self:Shown,
+    row:int,          # of the gallery
+    shorter:int=None, # shorter side that is needed, pixels; None: all of it
+)->Image.Image:
+    "The picture of a row; raises `InputError` for a link and `BadImage`."
+    self.check_row(row)
+    if self.leads_astray(row):
+        raise InputError(f"'{self.names[row]}' has become a link, and is not shown")
+    try: return load_image(self.paths[row], shorter)
+    except BadImage as e: raise BadImage(self.names[row], e.reason) from None
 
 # %% ../nbs/09_app.ipynb #9e4e61c1
 MOST_BYTES = 40_000_000        # of an upload

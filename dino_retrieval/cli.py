@@ -804,6 +804,7 @@ def _holds_vectors(images):
     try: return 'vector' in parquet.read_schema(path).names
     except (ArrowException, OSError): return False
 
+# %% ../nbs/10_cli.ipynb #fb246890
 def _check_index(out, kind):
     "Raise `InputError` for a kind of index that a gallery cannot have."
     if kind is None: return

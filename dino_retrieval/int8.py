@@ -147,6 +147,41 @@ def _into_norm(norm, divisors, step, zero):
     scale = divisors*step
     return norm.weight/scale, norm.bias/scale + zero + .5
 
+# %% ../nbs/01g_int8.ipynb #a5857416
+ROWS = 8192          # tokens by which a block is calibrated
+
+def _observed(block, x):
+    "Inputs of the products of a `_FrozenBlock` by name, and its output, for tokens x."
+    fc1, fc2 = _linears(block.mlp)
+    taken = dict(qkv=block.norm1(x))
+    q, k, v = block._qkv(taken['qkv'], False)
+    taken['out'] = _attend(q, k, v, block.heads)
+    y = block.out(taken['out']) + x
+    taken['fc1'] = block.norm2(y)
+    taken['fc2'] = F.gelu(fc1(taken['fc1']))
+    return taken, fc2(taken['fc2']) + y
+
+def _calibrated(block, x, micro):
+    "Divisors and ranges of a float32 block by name, and its output, for tokens x."
+    rows = {name: [] for name in PRODUCTS}
+    out = []
+    every = max(1, x.shape[0]*x.shape[1]//ROWS)
+    for some in x.split(micro):
+        taken, y = _observed(block, some)
+        for name in PRODUCTS: rows[name].append(taken[name].flatten(0, 1)[::every])
+        out.append(y)
+    fc1, fc2 = _linears(block.mlp)
+    weights = dict(qkv=block.weight, out=block.out.weight, fc1=fc1.weight, fc2=fc2.weight)
+    known = {}
+    for name, weight in weights.items():
+        some = torch.cat(rows.pop(name))
+        d = torch.ones(weight.shape[1])
+        if name != 'fc2': d = _divisors(some, weight)
+        known[f'{name}.divisors'] = d
+        known[f'{name}.range'] = _range(some/d, weight*d)
+    return known, torch.cat(out)
+
+# %% ../nbs/01g_int8.ipynb #8e7b2b47
 class _Int8Block:
     "A block whose products are of bytes, from a float32 `_FrozenBlock`."
     def __init__(self, block, known, dtype):
@@ -186,40 +221,6 @@ class _Int8Block:
         h = _to_bytes(F.layer_norm(rows, (d,), *self.norm2, self.eps[1]))
         h = self.fc1.gelu(h, *self.hidden)
         return self.fc2.add_to(rows, h).view(b, -1, d)
-
-# %% ../nbs/01g_int8.ipynb #a5857416
-ROWS = 8192          # tokens by which a block is calibrated
-
-def _observed(block, x):
-    "Inputs of the products of a `_FrozenBlock` by name, and its output, for tokens x."
-    fc1, fc2 = _linears(block.mlp)
-    taken = dict(qkv=block.norm1(x))
-    q, k, v = block._qkv(taken['qkv'], False)
-    taken['out'] = _attend(q, k, v, block.heads)
-    y = block.out(taken['out']) + x
-    taken['fc1'] = block.norm2(y)
-    taken['fc2'] = F.gelu(fc1(taken['fc1']))
-    return taken, fc2(taken['fc2']) + y
-
-def _calibrated(block, x, micro):
-    "Divisors and ranges of a float32 block by name, and its output, for tokens x."
-    rows = {name: [] for name in PRODUCTS}
-    out = []
-    every = max(1, x.shape[0]*x.shape[1]//ROWS)
-    for some in x.split(micro):
-        taken, y = _observed(block, some)
-        for name in PRODUCTS: rows[name].append(taken[name].flatten(0, 1)[::every])
-        out.append(y)
-    fc1, fc2 = _linears(block.mlp)
-    weights = dict(qkv=block.weight, out=block.out.weight, fc1=fc1.weight, fc2=fc2.weight)
-    known = {}
-    for name, weight in weights.items():
-        some = torch.cat(rows.pop(name))
-        d = torch.ones(weight.shape[1])
-        if name != 'fc2': d = _divisors(some, weight)
-        known[f'{name}.divisors'] = d
-        known[f'{name}.range'] = _range(some/d, weight*d)
-    return known, torch.cat(out)
 
 # %% ../nbs/01g_int8.ipynb #f874e145
 LEAST = 8            # pictures to calibrate on

@@ -126,16 +126,18 @@ class Embedder(nn.Module):
         "(b,3,h,w) normalised floats to (b,dim) float32 of unit length."
         return self.pooled(self.backbone(pixels, **self._options()).last_hidden_state)
 
-    def _options(self):
-        "What the backbone's forward pass must be told."
-        takes = inspect.signature(self.backbone.forward).parameters
-        if 'interpolate_pos_encoding' in takes: return dict(interpolate_pos_encoding=True)
-        return {}                                        # not a ViT
-
     def pooled(self, tokens):
         "(b,t,d) of the final hidden state to (b,dim) float32 of unit length."
         vectors = _pool_tokens(tokens.float(), self.pool, self.registers)
         return F.normalize(vectors[..., :self.dim], dim=-1)
+
+# %% ../nbs/01_model.ipynb #f6d01fe2
+@patch
+def _options(self:Embedder):
+    "What the backbone's forward pass must be told."
+    takes = inspect.signature(self.backbone.forward).parameters
+    if 'interpolate_pos_encoding' in takes: return dict(interpolate_pos_encoding=True)
+    return {}                                        # not a ViT
 
 # %% ../nbs/01_model.ipynb #9c2625b5
 @patch

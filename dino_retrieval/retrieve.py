@@ -336,6 +336,7 @@ def _pictures(images):
     paths, names = _listed(images)
     return {os.path.abspath(path): name or '' for path, name in zip(paths, names)}
 
+# %% ../nbs/03_retrieve.ipynb #c2b96243
 class InFolder:
     "Vectors, `paths` and `labels` kept in a folder."
     def __init__(self,

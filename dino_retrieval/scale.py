@@ -428,6 +428,7 @@ def blocks(self:InCollection):
     keys = [row['key'] for row in self._walk([])]
     for some in chunked(keys, BLOCK): yield list(self.fetch(some, *FIELDS).values())
 
+# %% ../nbs/07_scale.ipynb #518831f0
 class _Vectors:
     "The vectors (n,d) of a collection, fetched when they are asked for."
     dtype = np.dtype(np.float32)
@@ -629,6 +630,7 @@ def _set_index(self:InCollection, about):
         raise
     finally: self._ask('load_collection', timeout=600)
 
+# %% ../nbs/07_scale.ipynb #85e54052
 @patch
 def _beside(self:InCollection, name):
     "Another collection of the same place, by the same client."
@@ -977,6 +979,7 @@ def _write_array(path, blocks, n, dim):
     write_safely(path, write)
     write_table(beside, names)
 
+# %% ../nbs/07_scale.ipynb #9e089b37
 def _precision_for(out, gallery):
     "The precision of a new gallery folder that is copied from another; None: its own."
     if is_uri(out) or is_uri(gallery) or read_info(out): return None

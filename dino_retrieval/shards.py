@@ -216,7 +216,7 @@ class Stored:
             _check_row(row, file)
             row['error'] = row['error'] or ''
             if vectors is not None and not row['error']:
-                if not vectors[i].is_valid: 
+                if not vectors[i].is_valid:
                     raise InputError(f"'{printable(file)}' has a row without vector")
                 row['vector'] = vectors[i].values.to_numpy(zero_copy_only=False)
             before = self.rows.get(row['path'])

@@ -789,6 +789,13 @@ def _new_search(model, parts, all_images, *, base, budget, workers):
     if folds > 1: pairs = class_folds(all_images(), folds, base.seed)
     return Search(model, pairs, base, rungs(budget, unseen, folds), workers=workers)
 
+# %% ../nbs/02d_tune.ipynb #0874a121
+def _tokens_of_all(parts, model, *, base, progress):
+    "Tokens of the images of both parts, for folds and for the last training."
+    s = together(parts.train.s, parts.valid.s)
+    return TokenCache(s, model, parts.train.folder.parent, CROPS, base.seed,
+                      precision=base.precision, progress=progress)
+
 # %% ../nbs/02d_tune.ipynb #d0c7cd4a
 def tune(
     model:torch.nn.Module, # an Embedder on DINOv2; trained in place
@@ -824,11 +831,8 @@ def tune(
         config |= parts.digests
         _check_parts(parts, base, config, max_bad=max_bad, folder=folder)
         if saved: _check_same(out, saved['config'], config)
-        @functools.cache
-        def all_images():
-            s = together(parts.train.s, parts.valid.s)
-            return TokenCache(s, model, parts.train.folder.parent, CROPS, base.seed,
-                              precision=base.precision, progress=progress)
+        all_images = functools.cache(functools.partial(
+            _tokens_of_all, parts, model, base=base, progress=progress))
         search = _new_search(model, parts, all_images, base=base, budget=budget,
                              workers=workers)
         _check_model(search.scorer)
