@@ -170,12 +170,13 @@ def browse_and_share(v, images):
     v.page.get_by_label('part of the name').fill('noto.png')
     v.page.wait_for_function('document.querySelectorAll("#browse figure").length == 12')
     v.page.locator('#browse figure').nth(3).locator('button').click()
-    v.page.locator('#hits figure').first.wait_for()
+    chosen = v.page.locator('#hits [data-query$="noto.png"] figure')
+    chosen.first.wait_for()
     v.page.wait_for_url('**picture=*noto.png')
     names = v.names()
     v.open(v.page.url.removeprefix(v.address))
-    v.page.locator('#hits figure').first.wait_for()
-    assert v.names() == names[:12]                      # as many as at first
+    chosen.first.wait_for()                             # until then: pictures to start from
+    assert v.names() == names[:12], (v.names(), names)  # as many as at first
     v.page.get_by_role('tab', name='About').click()
     v.page.get_by_text('curl').wait_for()
     v.shot('about')
