@@ -314,8 +314,10 @@ def amend(self:InCollection, **entries):
 @patch
 def _walk_blocks(self:InCollection, fields):
     "All rows, some at a time."
+    # Lite looks through the collection for each block: without vectors, take many
+    n = BLOCK if 'vector' in fields else MOST
     with _told(self.place):
-        blocks = self.client.query_iterator(self.place.collection, batch_size=BLOCK,
+        blocks = self.client.query_iterator(self.place.collection, batch_size=n,
                                             output_fields=['key', *fields])
         try:
             while block := blocks.next(): yield list(map(dict, block))
