@@ -387,6 +387,13 @@ def to_onnx(self:Embedder,
     "Export (b,3,size,size) normalised floats -> (b,dim), any b; needs the extra `onnx`."
     hub.to_onnx(self, path)
 
+@patch
+def to_openvino(self:Embedder,
+    folder:str|Path, # to write embedder.xml and embedder.bin to
+):
+    "Export (b,3,size,size) floats -> (b,dim), any b, to OpenVINO (extra `openvino`)."
+    hub.to_openvino(self, folder)
+
 # %% ../nbs/01_model.ipynb #040af123
 def _try_out(m, source):
     "Raise `InputError` unless an image becomes a finite vector of unit length."
