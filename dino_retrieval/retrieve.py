@@ -860,8 +860,8 @@ def _rows_of(self:Gallery, paths, name):
     rows = []
     for path in paths:
         known = isinstance(path, (str, Path)) and os.path.abspath(path) in place
-        if not known: raise InputError(f"{name}: '{path}' is not in the gallery: mark "
-                                       'images that a search of it found')
+        if not known: raise InputError(f"{name}: '{path}' is not in the gallery: "
+                                       'give the path of one of its images')
         rows.append(place[os.path.abspath(path)])
     return rows
 
