@@ -17,8 +17,9 @@ from .embedding import check_tta, progress_bar
 from .files import InputError, check_number, printable
 from .model import Embedder
 from .retrieve import Maker, _pictures
-from .shards import (
-    Stored, _check_names, _check_same, _info_for, _is_current, _stored_rows, _write_part)
+from dino_retrieval.shards import (
+    Stored, _check_names, _check_same, _info_for, _is_current, _stored_rows, _write_part,
+    with_precision)
 from .store import _files_now, warn_left_out
 
 # %% ../nbs/07b_ray.ipynb #1205cf96
@@ -203,6 +204,7 @@ def embed_ray(
         check_number(name, n, 1, 10**6)
     ray = _ray()
     model = Embedder.from_pretrained(run, trainable_layers=(), dims=dims)
+    model, settings = with_precision(out, model, images, settings)
     info = _info_for(Maker(model, check_tta(tta)))
     labels = _pictures(images)
     _check_names(labels)

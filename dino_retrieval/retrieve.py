@@ -25,7 +25,7 @@ from .files import (
     InputError, address, check_number, claim_folder, inside, is_uri, open_file, printable,
     scores_path, stamp_of, to_json, write_text)
 from .metrics import score_threshold
-from .model import Embedder, read_calibration
+from .model import CALIBRATION, Embedder, read_calibration
 from dino_retrieval.patches import (
     PatchesOnDemand, build_patches, check_kind, mixed_similarity, pack_patches,
     read_patches)
@@ -197,10 +197,23 @@ def _quantised_for(model, images, path, calibration):
         if kept is None:
             raise InputError(f"the gallery '{printable(path)}' is not in int8: leave "
                              "precision='int8' out, or use another folder")
-        twin = copy.copy(model)
-        twin.calibration = kept
-        return twin
+        return _with_calibration(model, kept)
     return quantised(model, images)
+
+def _with_calibration(model, calibration):
+    twin = copy.copy(model)
+    twin.calibration = calibration
+    return twin
+
+def _refuse_int8(model, path, way_out):
+    "Raise `InputError` where a gallery folder holds a model's vectors in int8."
+    if path is None or is_uri(path): return
+    if not (Path(path)/'model'/CALIBRATION).is_file() or model.calibration: return
+    info = read_info(path) or {}
+    try: kept = read_calibration(Path(path)/'model', model)
+    except InputError: return                    # another model's: told as such
+    if _with_calibration(model, kept).fingerprint == info.get('fingerprint'):
+        raise InputError(f"the gallery '{printable(path)}' is in int8: {way_out}")
 
 # %% ../nbs/03_retrieve.ipynb #b02e2360
 def _listed(images):
@@ -596,7 +609,8 @@ class Gallery:
             raise InputError(f"memory='{memory}': choose vectors or sketch")
         held = _holder(path, memory)
         held.read()
-        model = model or held.kept_model()
+        if model is None: model = held.kept_model()
+        else: _refuse_int8(model, path, 'it keeps its model, leave the model out')
         held.check(dict(fingerprint=model.fingerprint, dim=model.dim))
         return cls(model, held, check_tta(held.info['tta']))
 
@@ -640,6 +654,9 @@ def build(cls:Gallery,
         model = _quantised_for(model, images, path, calibration)
         kwargs['precision'] = 'auto'         # which is int8 for that model
     elif calibration is not None: raise InputError("calibration= is for precision='int8'")
+    else:
+        _refuse_int8(model, path, "add --precision int8 (precision='int8'), or use "
+                                  'another folder')
     maker = Maker(model, tta, **kwargs)
     before = None
     if path is None:

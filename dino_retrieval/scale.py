@@ -20,14 +20,15 @@ from fastcore.basics import chunked, patch
 from .compress import _held_out
 from .embedding import check_tta
 from dino_retrieval.files import (
-    InputError, address, is_elsewhere, is_uri, printable, token, write_safely,
+    InputError, address, inside, is_elsewhere, is_uri, printable, token, write_safely,
     write_table)
 from .model import Embedder
 from .ray_embed import embed_ray
 from .search import check_whole, rank_candidates, sum_error, topk
-from .shards import (
-    BLOCK, FIELDS, PROPERTY, Stored, _as_text, _check_same, _info_for, _info_of, _row,
-    _write_parquet, claim_vectors, embed_to, key_of, shares)
+from dino_retrieval.shards import (
+    BLOCK, FIELDS, INT8_MODEL, PROPERTY, Stored, _as_text, _check_same, _has_int8_model,
+    _info_for, _info_of, _row, _write_parquet, claim_vectors, embed_to, kept_int8, key_of,
+    shares)
 from .store import (
     File, Row, _counts, _files_now, _missing, _short, check_precision, precision_of,
     read_info, read_store, warn_left_out)
@@ -858,6 +859,16 @@ def keep_patches(self:InCollection, patches):
     raise InputError(f"'{self.place.uri}': patch tokens are kept in folders only; leave "
                      'patches out, they are computed on demand')
 
+# %% ../nbs/07_scale.ipynb #2385d471
+def _model_of(stored, vectors, model):
+    "The model of stored vectors: as they keep it, as it is named, or from where it was."
+    if model is not None:
+        kept = None if model.calibration else kept_int8(vectors, model)
+        return kept or model
+    info = stored.info
+    if _has_int8_model(vectors): info = {**info, 'model': inside(vectors, INT8_MODEL)}
+    return _kept_model(info, vectors, 'name it: dino index RUN --from')
+
 # %% ../nbs/07_scale.ipynb #a1cbbd82
 class _FromStored:
     "What `Maker` is, with the vectors of files in the place of a model's work."
@@ -911,7 +922,7 @@ def gallery_of(
     from dino_retrieval.retrieve import Gallery, _holder
     if precision is not None: check_precision(precision)
     stored = Stored(vectors)
-    model = model or _kept_model(stored.info, vectors, 'name it: dino index RUN --from')
+    model = _model_of(stored, vectors, model)
     made_by = dict(fingerprint=model.fingerprint, dim=model.dim, tta=stored.info['tta'])
     _check_same(vectors, stored.info, made_by)
     tta = check_tta(stored.info['tta'])

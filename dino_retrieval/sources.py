@@ -27,9 +27,10 @@ from .files import (
     LONGEST, MAX_BYTES, InputError, is_uri, make_folder, open_file, printable)
 from .model import Embedder
 from .retrieve import Maker
-from .shards import (
+from dino_retrieval.shards import (
     BLOCK, PART, _arrow, _check_same, _damage, _info_for, _is_mine, _open_parquet,
-    _parquet_files, _part_name, _row, _write_parquet, claim_vectors, embed_to, shares)
+    _parquet_files, _part_name, _row, _write_parquet, claim_vectors, embed_to, shares,
+    with_precision)
 from .store import File
 
 # %% ../nbs/07c_sources.ipynb #35c86d95
@@ -943,6 +944,7 @@ def embed_source(
     if isinstance(source, ImageSet):
         return embed_to(out, model, source, tta, shards=shards, shard=shard, **kwargs)
     shards, shard = shares(shards, shard)
+    model, kwargs = with_precision(out, model, None, kwargs)
     maker = Maker(model, check_tta(tta), **kwargs)
     info = _info_for(maker)
     known = known_in(out, info, lambda id: source.is_mine(id, shards, shard))
