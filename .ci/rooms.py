@@ -7,7 +7,7 @@ Checks too that the modules' imports make no circle, and that those on plain arr
 import ast, graphlib, json, re, sys, textwrap
 from pathlib import Path
 import yaml
-from dino_retrieval.cli import COMMANDS, EXAMPLES
+from dino_retrieval.cli import EXAMPLES, SUBCOMMANDS
 
 ROOT = Path(__file__).parent.parent
 NAMES = """
@@ -191,7 +191,7 @@ def settings_of(name, run):
 
 def write_settings():
     "A page of all commands and their flags, from their parsers."
-    lines = [line for name, run in COMMANDS.items() for line in settings_of(name, run)]
+    lines = [line for name in EXAMPLES for line in settings_of(name, SUBCOMMANDS[name])]
     text = SETTINGS + '\n'.join(lines) + '\n' + ENVIRONMENT
     (ROOT/'nbs/settings.qmd').write_text(text, encoding='utf-8')
 

@@ -86,7 +86,8 @@ EXAMPLES = dict(
            'dino embed run photos --out vectors --shards 8 --shard 3',
            'dino embed run photos --out vectors --ray 16'],
     export=['dino export gallery --out vectors.npy',
-            'dino export milvus://db7:19530/shop --out gallery'])
+            'dino export milvus://db7:19530/shop --out gallery'],
+    checks=['dino checks', 'dino checks --precision photos --model run'])
 
 # %% ../nbs/10_cli.ipynb #a45a8f9f
 def _near(word, words):
@@ -169,7 +170,8 @@ CHOICES = dict(
     rerank=('aqe', 'alpha', 'dba', 'kreciprocal', 'whiten', 'patches',
             'patches+kreciprocal'),
     tta=('hflip', 'multiscale', 'crops', 'none'), vectors=('fp32', 'fp16', 'int8'))
-OWN_CHOICES = dict(dino_train=dict(precision=('auto', 'fp32', 'bf16', 'fp16')))
+OWN_CHOICES = dict(dino_train=dict(precision=('auto', 'fp32', 'bf16', 'fp16')),
+                   dino_checks=dict(precision=()))     # pictures: any word
 
 def choices_of(
     func:callable, # of a command
@@ -198,7 +200,7 @@ def _check(name, flag, value, *, choices=CHOICES):
     elif isinstance(value, str):
         if not value.strip():
             raise InputError(f'{flag} is empty: leave it out, or fill it')
-        if name in choices: _check_choice(name, flag, value, choices=choices)
+        if choices.get(name): _check_choice(name, flag, value, choices=choices)
     elif name in LIMITS and value is not None: check_number(flag, value, *LIMITS[name])
 
 # %% ../nbs/10_cli.ipynb #b882fd3f
@@ -1201,19 +1203,52 @@ def _rates():
     yield 'images a second', f'at most, at 224 px: {", ".join(most)}'
 
 # %% ../nbs/10_cli.ipynb #65475711
+def _pictures_of(data):
+    "The pictures that a word names, with labels where it has them."
+    from dino_retrieval.data import open_data, open_images
+    from dino_retrieval.files import InputError
+    if not Path(data).exists(): return open_images(data)
+    try: return open_data(data)
+    except InputError: return open_images(data)
+
+# %% ../nbs/10_cli.ipynb #2c5b28be
+def _int8_rows(data, model):
+    "Lines with what int8 gains and costs on some pictures."
+    from dino_retrieval.int8_check import check_precision, rows_of
+    images = _pictures_of(data)
+    m = _load(model, trainable_layers=())
+    return [('device', _device_name()), ('model', model),
+            *rows_of(check_precision(m, images))]
+
+# %% ../nbs/10_cli.ipynb #64e00fb5
 @partial(command, answers=True)
-def dino_checks():
-    "Versions, device, its speed and caches: what a bug report should say."
+def dino_checks(
+    *,
+    precision:str=None, # folder or table of pictures: is int8 worth it on them?
+    model:str=None,     # run, folder or name, for that (default: facebook/dinov2-base)
+):
+    "Versions, device, its speed and caches; or whether int8 is worth it."
+    from dino_retrieval.files import InputError
+    if model and not precision:
+        raise InputError('--model is for --precision: name a folder or table of pictures')
+    if precision:
+        model = model or 'facebook/dinov2-base'
+        _check_model(model)
+        rows = _int8_rows(precision, model)
+    else: rows = _general_rows()
+    for name, value in rows: _tell(f'{name:17}{value}')
+
+def _general_rows():
+    "Lines that a bug report should hold."
     from dino_retrieval import __version__
     from dino_retrieval.cache import CACHE
     from dino_retrieval.precision import bf16x3_is_faster
     python = '.'.join(map(str, sys.version_info[:3]))
-    rows = [('dino_retrieval', __version__), ('python', python), *_versions(),
+    return [('dino_retrieval', __version__), ('python', python), *_versions(),
             ('device', _device_name()), *_rates(),
             ('split float32', 'faster' if bf16x3_is_faster(768) else 'not faster here'),
             ('token cache', f'{CACHE}' if CACHE.exists() else f'{CACHE}, not there yet'),
             ('network', 'off' if os.environ.get('HF_HUB_OFFLINE') == '1' else 'allowed')]
-    for name, value in rows: _tell(f'{name:16}{value}')
 
 # %% ../nbs/10_cli.ipynb #5a75f4d4
 SUBCOMMANDS = {**COMMANDS, 'checks': dino_checks, 'version': dino_version}
@@ -1271,7 +1306,7 @@ def _tree():
         choices = choices_of(run)
         for action in parser._actions:
             name = action.dest
-            if name in choices: action.completer = partial(_offered, choices[name])
+            if choices.get(name): action.completer = partial(_offered, choices[name])
             elif name in MODELS: action.completer = _models
     return tree
 
