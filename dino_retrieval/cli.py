@@ -1214,11 +1214,11 @@ def _pictures_of(data):
 # %% ../nbs/10_cli.ipynb #2c5b28be
 def _int8_rows(data, model):
     "Lines with what int8 gains and costs on some pictures."
-    from dino_retrieval.int8_check import check_precision, rows_of
+    from dino_retrieval.int8_check import measure_int8, rows_of
     images = _pictures_of(data)
     m = _load(model, trainable_layers=())
     return [('device', _device_name()), ('model', model),
-            *rows_of(check_precision(m, images))]
+            *rows_of(measure_int8(m, images))]
 
 # %% ../nbs/10_cli.ipynb #64e00fb5
 @partial(command, answers=True)

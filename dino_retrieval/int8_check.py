@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SAMPLE', 'LEAST_SAMPLE', 'BLOCK', 'BATCH', 'FASTER', 'LOSS', 'RECALL', 'Int8Check', 'verdict', 'rows_of',
-           'check_precision']
+           'measure_int8']
 
 # %% ../nbs/04c_int8_check.ipynb #b9581546
 import time
@@ -186,7 +186,7 @@ def _check_enough(n):
                          f'{CALIBRATED_ON} to calibrate on, and {max(n, 0)} are left: '
                          'give more')
 
-def check_precision(
+def measure_int8(
     model:Embedder,
     images:ImageSet, # with labels or without
     most:int=SAMPLE, # pictures that are measured, at most
