@@ -128,7 +128,7 @@ class Int8Check(NamedTuple):
     def faster(self):
         "By what factor int8 is faster than auto, the reading of files included."
         auto, int8, files = (1/self.rates[name] for name in ('auto', 'int8', 'files'))
-        return (files + auto)/(files + int8)
+        return round((files + auto)/(files + int8), 2)
 
     @property
     def costs_little(self):
