@@ -119,9 +119,9 @@ class Int8Check(NamedTuple):
     left_out:int       # that could not be read
     rates:dict         # pictures a second: files alone, and models in fp32, auto and int8
     recall_at_10:float # of the neighbours in float32
-    cosine:float       # least, of a vector to that in float32
+    cosine:float       # the lowest, of a vector to that in float32
     queries:int=0      # pictures with another one of their class; 0: no labels
-    map_at_10:float=None
+    map_at_10:float=None # in float32; None: no labels
     difference:tuple=None # of mAP@10 to float32: mean, ends of its 95 % interval
 
     @property
@@ -132,23 +132,26 @@ class Int8Check(NamedTuple):
 
     @property
     def costs_little(self):
+        "Is the loss within `LOSS`, or without labels the recall at least `RECALL`?"
         if self.difference is None: return self.recall_at_10 >= RECALL
         return self.difference[1] > -LOSS
 
     @property
-    def is_worth_it(self): return self.faster >= FASTER and self.costs_little
+    def is_worth_it(self):
+        "Is int8 faster by enough, and does it cost little?"
+        return self.faster >= FASTER and self.costs_little
 
 # %% ../nbs/04c_int8_check.ipynb #68aea88a
 def verdict(
     check:Int8Check,
 )->str:
     "One sentence: whether to use int8, and by which rule."
-    speed = f'{check.faster:.2f} times as fast as auto, files included (wanted: {FASTER})'
+    speed = f'{check.faster:.2f} times as fast as auto, files included (at least {FASTER})'
     if check.difference is None:
-        cost = f'recall@10 is {check.recall_at_10:.3f} (wanted: {RECALL})'
+        cost = f'recall@10 is {check.recall_at_10:.3f} (at least {RECALL})'
     else:
-        cost = (f'mAP@10 differs by {check.difference[1]:+.4f} at worst (wanted: above '
-                f'-{LOSS})')
+        cost = (f'mAP@10 changes by {check.difference[1]:+.4f} at the worst end of its '
+                f'interval (above -{LOSS})')
     if check.is_worth_it: return f'use it: it is {speed}, and {cost}'
     if check.faster < FASTER: return f'leave it out: it is {speed}'
     return f'leave it out: {cost}'
@@ -182,12 +185,13 @@ def _labels_of(images):
 
 def _check_enough(n):
     if n < LEAST_SAMPLE:
-        raise InputError(f'int8 is measured on {LEAST_SAMPLE} pictures or more, beside '
-                         f'{CALIBRATED_ON} to calibrate on, and {max(n, 0)} are left: '
-                         'give more')
+        least = CALIBRATED_ON + LEAST_SAMPLE
+        raise InputError(f'measuring int8 takes {least} readable pictures or more '
+                         f'({CALIBRATED_ON} to calibrate, {LEAST_SAMPLE} to measure): give '
+                         'more')
 
 def measure_int8(
-    model:Embedder,
+    model:Embedder,  # without calibration, on the processor
     images:ImageSet, # with labels or without
     most:int=SAMPLE, # pictures that are measured, at most
 )->Int8Check:

@@ -343,9 +343,9 @@ def in_int8(
             raise InputError(f"'{shown}' holds vectors that are not in int8: leave "
                              "precision='int8' out, or choose another place")
         if images is None:
-            raise InputError("precision='int8' is calibrated on pictures on this "
-                             'machine: name a model that is calibrated, as dino index '
-                             '--precision int8 keeps it in GALLERY/model')
+            raise InputError("precision='int8' is calibrated on picture files of this "
+                             'machine, and here are none: name a calibrated model, such '
+                             'as the folder model of a gallery in int8')
         twin = quantised(model, images)
         make_folder(out)
         _keep_first(twin, inside(out, INT8_MODEL))
