@@ -158,7 +158,7 @@ def quantised(
         if len(seen) >= min(CALIBRATED_ON, len(items)): break
     if len(seen) < LEAST:
         raise InputError(f"precision='int8' is calibrated on at least {LEAST} pictures, "
-                         f'and {len(seen)} could be read: give more with calibration=')
+                         f'and {len(seen)} could be read: give more (calibration=)')
     pixels = model.normalize(torch.stack(seen[:CALIBRATED_ON]).flatten(0, 1))
     twin = copy.copy(model)
     twin.calibration = calibrate(model, pixels)

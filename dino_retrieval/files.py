@@ -284,7 +284,7 @@ def write_folder(
 ):
     "Bring a folder's files up to date, each in one step; others stay. Raises `OSError`."
     folder = Path(folder)
-    new = new or folder.with_name(f'.{token()}')
+    new = new or folder.absolute().with_name(f'.{token()}')
     with _one_line(folder):
         try:
             names = _prepare(new, write)

@@ -186,4 +186,4 @@ def to_openvino(
     def write(new):
         openvino.save_model(program, new/marker, compress_to_fp16=False)
         (new/'preprocessor_config.json').write_bytes(processor.encode())
-    write_folder(folder, write, last=marker)
+    write_folder(folder, write, last='embedder.bin')     # the marker stays

@@ -249,7 +249,7 @@ def calibrate(
     check_int8(model)
     if len(pixels) < LEAST:
         raise InputError(f"precision='int8' is calibrated on at least {LEAST} pictures, "
-                         f'and there are {len(pixels)}: give more with calibration=')
+                         f'and there are {len(pixels)}: give more (calibration=)')
     fast = FastEncoder(model, pick_dtype('cpu', 'auto'), 0)
     x = fast.tokens(pixels).float()
     found = {}

@@ -34,18 +34,21 @@ def _spaced(n):
     return np.unique(np.arange(CALIBRATED_ON)*n//CALIBRATED_ON)
 
 def _drawn(rows, labels, most):
-    "At most so many of some rows at random; with their labels class by class, in turn."
+    "Some rows at random, at most so many; with labels, classes of two or more first."
     rng = np.random.default_rng(0)
     order = rng.permutation(len(rows))
-    if labels is not None: order = order[_in_turn(labels[order], rng, most//4)]
+    if labels is not None:
+        first = _in_turn(labels[order], rng, most//4)
+        alone = np.setdiff1d(np.arange(len(order)), first)
+        order = order[np.concatenate([first, alone])]
     return np.sort(rows[order[:most]])
 
 def _in_turn(labels, rng, most):
     "Rows of some classes of two or more, `most` of them: a row of each, and again."
     classes = [at for at in by_class(labels) if len(at) > 1]
     rng.shuffle(classes)
-    turns = []
-    rows = []
+    turns = [np.empty(0, int)]
+    rows = [np.empty(0, int)]
     for at in classes[:most]:
         turns.append(np.arange(len(at)))
         rows.append(at)
@@ -146,7 +149,7 @@ def verdict(
     check:Int8Check,
 )->str:
     "One sentence: whether to use int8, and by which rule."
-    speed = f'{check.faster:.2f} times as fast as auto, files included (at least {FASTER})'
+    speed = f'{check.faster:.2f} times as fast as auto with files (at least {FASTER})'
     if check.difference is None:
         cost = f'recall@10 is {check.recall_at_10:.3f} (at least {RECALL})'
     else:
@@ -187,8 +190,8 @@ def _check_enough(n):
     if n < LEAST_SAMPLE:
         least = CALIBRATED_ON + LEAST_SAMPLE
         raise InputError(f'measuring int8 takes {least} readable pictures or more '
-                         f'({CALIBRATED_ON} to calibrate, {LEAST_SAMPLE} to measure): give '
-                         'more')
+                         f'({CALIBRATED_ON} to calibrate, {LEAST_SAMPLE} to measure): '
+                         'give more')
 
 def measure_int8(
     model:Embedder,  # without calibration, on the processor
@@ -197,6 +200,8 @@ def measure_int8(
 )->Int8Check:
     "Measure what int8 gains and costs on some pictures; raises where there is no int8."
     check_int8(model)
+    if model.calibration is not None:
+        raise InputError('this model is in int8 already: measure the one it was made of')
     n = len(images.paths)
     _check_enough(n - CALIBRATED_ON)
     labels = _labels_of(images)

@@ -27,8 +27,8 @@ from .ray_embed import embed_ray
 from .search import check_whole, rank_candidates, sum_error, topk
 from dino_retrieval.shards import (
     BLOCK, FIELDS, INT8_MODEL, PROPERTY, Stored, _as_text, _check_same, _has_int8_model,
-    _info_for, _info_of, _row, _write_parquet, claim_vectors, embed_to, kept_int8, key_of,
-    shares)
+    _info_for, _info_of, _row, _write_parquet, claim_vectors, embed_to, is_made_of,
+    key_of, shares)
 from .store import (
     File, Row, _counts, _files_now, _missing, _short, check_precision, precision_of,
     read_info, read_store, warn_left_out)
@@ -862,12 +862,14 @@ def keep_patches(self:InCollection, patches):
 # %% ../nbs/07_scale.ipynb #2385d471
 def _model_of(stored, vectors, model):
     "The model of stored vectors: as they keep it, as it is named, or from where it was."
-    if model is not None:
-        kept = None if model.calibration else kept_int8(vectors, model)
-        return kept or model
+    way_out = 'name it: dino index RUN --from'
     info = stored.info
-    if _has_int8_model(vectors): info = {**info, 'model': inside(vectors, INT8_MODEL)}
-    return _kept_model(info, vectors, 'name it: dino index RUN --from')
+    if _has_int8_model(vectors):
+        in_int8 = {**info, 'model': inside(vectors, INT8_MODEL)}
+        kept = _kept_model(in_int8, vectors, way_out)
+        made_them = kept.fingerprint == info['fingerprint']
+        if made_them and (model is None or is_made_of(kept, model)): return kept
+    return model or _kept_model(info, vectors, way_out)
 
 # %% ../nbs/07_scale.ipynb #a1cbbd82
 class _FromStored:

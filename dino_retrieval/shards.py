@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROPERTY', 'FIELDS', 'BLOCK', 'COLUMNS', 'INT8_MODEL', 'PART', 'key_of', 'Stored', 'shares', 'claim_vectors',
-           'kept_int8', 'in_int8', 'with_precision', 'embed_to']
+           'is_made_of', 'kept_int8', 'in_int8', 'with_precision', 'embed_to']
 
 # %% ../nbs/07a_shards.ipynb #ea28ae77
 import copy, hashlib, importlib.util, json, os, shutil
@@ -312,7 +312,7 @@ def _keep_first(model, folder):
         if not Path(folder).is_dir(): raise
     finally: shutil.rmtree(new, ignore_errors=True)
 
-def _is_made_of(int8_model, model):
+def is_made_of(int8_model, model):
     "Is a calibrated model the other one, but for its calibration?"
     plain = copy.copy(int8_model)
     plain.calibration = None
@@ -325,9 +325,16 @@ def kept_int8(
     "The model as a folder of vectors in int8 keeps it."
     if not _has_int8_model(out): return None
     kept = Embedder.from_pretrained(inside(out, INT8_MODEL), trainable_layers=())
-    return kept if _is_made_of(kept, model) else None
+    return kept if is_made_of(kept, model) else None
 
 # %% ../nbs/07a_shards.ipynb #7d8d29ee
+def _refuse_parts(out):
+    "Raise `InputError` where vectors stand beside no model in int8."
+    if _has_parts(out):
+        raise InputError(f"'{printable(out)}' holds vectors, and no model in int8 "
+                         f"({INT8_MODEL}): leave precision='int8' out, or choose another "
+                         'place')
+
 def in_int8(
     out,           # folder of vectors
     model:Embedder,
@@ -337,23 +344,30 @@ def in_int8(
     if model.calibration is not None: return model
     check_int8(model)
     claim_vectors(out)
-    shown = printable(out)
     if not _has_int8_model(out):
-        if _has_parts(out):
-            raise InputError(f"'{shown}' holds vectors that are not in int8: leave "
-                             "precision='int8' out, or choose another place")
+        _refuse_parts(out)
         if images is None:
             raise InputError("precision='int8' is calibrated on picture files of this "
                              'machine, and here are none: name a calibrated model, such '
                              'as the folder model of a gallery in int8')
         twin = quantised(model, images)
+        _refuse_parts(out)                   # another process may have begun meanwhile
         make_folder(out)
         _keep_first(twin, inside(out, INT8_MODEL))
     kept = kept_int8(out, model)
     if kept is None:
-        raise InputError(f"'{shown}' holds vectors of another model in int8: choose "
-                         'another place')
+        raise InputError(f"'{printable(out)}' holds vectors of another model in int8: "
+                         'choose another place')
     return kept
+
+def _may_join(out, model):
+    "May a model's vectors go beside the model in int8 that a folder keeps?"
+    kept = Embedder.from_pretrained(inside(out, INT8_MODEL), trainable_layers=())
+    if kept.fingerprint == model.fingerprint: return True
+    # a run that was refused may have left a model beside the vectors of another
+    made_by = kept.fingerprint
+    if _has_parts(out): made_by = Stored(out, vectors=False).info['fingerprint']
+    return made_by == model.fingerprint
 
 def with_precision(
     out,           # folder of vectors
@@ -364,9 +378,11 @@ def with_precision(
     "What embeds into a folder; raises `InputError` where int8 and others would mix."
     if settings.get('precision') == 'int8':
         return in_int8(out, model, images), {**settings, 'precision': 'auto'}
-    if model.calibration is None and kept_int8(out, model) is not None:
-        raise InputError(f"'{printable(out)}' is for vectors in int8: add --precision "
-                         "int8 (precision='int8'), or choose another place")
+    if _has_int8_model(out) and not _may_join(out, model):
+        way_out = "add --precision int8 (precision='int8')"
+        if model.calibration is not None: way_out = 'name the model without calibration'
+        raise InputError(f"'{printable(out)}' is for vectors in int8: {way_out}, or "
+                         'choose another place')
     return model, settings
 
 # %% ../nbs/07a_shards.ipynb #1cc08385
