@@ -351,7 +351,7 @@ def in_int8(
                              'machine, and here are none: name a calibrated model, such '
                              'as the folder model of a gallery in int8')
         twin = quantised(model, images)
-        _refuse_parts(out)                   # another process may have begun meanwhile
+        if not _has_int8_model(out): _refuse_parts(out)      # another process was faster
         make_folder(out)
         _keep_first(twin, inside(out, INT8_MODEL))
     kept = kept_int8(out, model)
