@@ -18,11 +18,10 @@ from .data import ImageSet, by_class, drop_unreadable
 from .embedding import (
     CALIBRATED_ON, _embed_views, _encoder, _sorted_out, _views, quantised)
 from .files import InputError
-from .guard import gain, has_company, leave_one_out
+from .guard import gain, has_company, leave_one_out, neighbours
 from .int8 import check_int8
 from .model import Embedder
 from .reading import read_ahead
-from .search import topk
 from .store import warn_left_out
 
 # %% ../nbs/04c_int8_check.ipynb #0f348ce4
@@ -97,14 +96,6 @@ def _without(paths, errors):
     return [path for path in paths if path not in lost]
 
 # %% ../nbs/04c_int8_check.ipynb #e5586cae
-def _neighbours(e, k=10):
-    "The k nearest others of each row."
-    n = len(e)
-    _, ranked = topk(e, e, k + 1)
-    other = ranked != np.arange(n)[:, None]
-    other[other.all(1), -1] = False              # k + 1 copies rank before the row
-    return ranked[other].reshape(n, k)
-
 def _recall(near, truth):
     "The mean share of each row of truth (n,k) that is in the same row of near."
     found = (near[:, :, None] == truth[:, None]).any(1)
@@ -228,7 +219,7 @@ def _judged(vectors, seconds, labels, **counts):
     n = len(exact)
     rates = {}
     for name, spent in seconds.items(): rates[name] = n/spent if spent else np.inf
-    recall = _recall(_neighbours(in_bytes), _neighbours(exact))
+    recall = _recall(neighbours(in_bytes), neighbours(exact))
     cosine = float((exact*in_bytes).sum(1).min())
     check = Int8Check(n, rates=rates, recall_at_10=recall, cosine=cosine, **counts)
     if labels is None or not has_company(labels).any(): return check

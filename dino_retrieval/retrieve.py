@@ -215,6 +215,18 @@ def _refuse_int8(model, path, way_out):
     if _with_calibration(model, kept).fingerprint == info.get('fingerprint'):
         raise InputError(f"the gallery '{printable(path)}' is in int8: {way_out}")
 
+def _in_precision(model, images, path, settings):
+    "The model of a gallery in the precision that is asked for; the settings for it."
+    settings = dict(settings)
+    calibration = settings.pop('calibration', None)
+    if settings.get('precision') == 'int8':
+        model = _quantised_for(model, images, path, calibration)
+        return model, {**settings, 'precision': 'auto'}     # which is int8 for that model
+    if calibration is not None: raise InputError("calibration= is for precision='int8'")
+    _refuse_int8(model, path, "add --precision int8 (precision='int8'), or use another "
+                              'folder')
+    return model, settings
+
 # %% ../nbs/03_retrieve.ipynb #b02e2360
 def _listed(images):
     "Paths, and class names or None."
@@ -649,14 +661,7 @@ def build(cls:Gallery,
     if regions and is_uri(path):
         raise InputError('regions are kept by a gallery in memory or in a folder: leave '
                          'them out, or name a folder')
-    calibration = kwargs.pop('calibration', None)
-    if kwargs.get('precision') == 'int8':
-        model = _quantised_for(model, images, path, calibration)
-        kwargs['precision'] = 'auto'         # which is int8 for that model
-    elif calibration is not None: raise InputError("calibration= is for precision='int8'")
-    else:
-        _refuse_int8(model, path, "add --precision int8 (precision='int8'), or use "
-                                  'another folder')
+    model, kwargs = _in_precision(model, images, path, kwargs)
     maker = Maker(model, tta, **kwargs)
     before = None
     if path is None:

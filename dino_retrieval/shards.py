@@ -7,7 +7,7 @@ __all__ = ['PROPERTY', 'FIELDS', 'BLOCK', 'COLUMNS', 'INT8_MODEL', 'PART', 'key_
            'is_made_of', 'kept_int8', 'in_int8', 'with_precision', 'embed_to']
 
 # %% ../nbs/07a_shards.ipynb #ea28ae77
-import copy, hashlib, importlib.util, json, os, shutil
+import hashlib, importlib.util, json, os, shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from .files import (
     printable, token, write_safely)
 from .int8 import check_int8
 from .model import CALIBRATION, Embedder
-from .retrieve import Maker, _pictures
+from .retrieve import Maker, _pictures, _with_calibration
 from .store import Row, _files_now, _short, warn_left_out
 
 # %% ../nbs/07a_shards.ipynb #a1b4c619
@@ -314,9 +314,10 @@ def _keep_first(model, folder):
 
 def is_made_of(int8_model, model):
     "Is a calibrated model the other one, but for its calibration?"
-    plain = copy.copy(int8_model)
-    plain.calibration = None
-    return plain.fingerprint == model.fingerprint
+    return _with_calibration(int8_model, None).fingerprint == model.fingerprint
+
+def _int8_model(out):
+    return Embedder.from_pretrained(inside(out, INT8_MODEL), trainable_layers=())
 
 def kept_int8(
     out,           # folder of vectors, or a file
@@ -324,7 +325,7 @@ def kept_int8(
 )->Embedder:       # None: the folder keeps no model, or another one
     "The model as a folder of vectors in int8 keeps it."
     if not _has_int8_model(out): return None
-    kept = Embedder.from_pretrained(inside(out, INT8_MODEL), trainable_layers=())
+    kept = _int8_model(out)
     return kept if is_made_of(kept, model) else None
 
 # %% ../nbs/07a_shards.ipynb #7d8d29ee
@@ -360,9 +361,10 @@ def in_int8(
                          'choose another place')
     return kept
 
+# %% ../nbs/07a_shards.ipynb #2ab5c0d3
 def _may_join(out, model):
     "May a model's vectors go beside the model in int8 that a folder keeps?"
-    kept = Embedder.from_pretrained(inside(out, INT8_MODEL), trainable_layers=())
+    kept = _int8_model(out)
     if kept.fingerprint == model.fingerprint: return True
     # a run that was refused may have left a model beside the vectors of another
     made_by = kept.fingerprint
