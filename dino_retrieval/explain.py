@@ -39,28 +39,36 @@ def _flips(tta):
 
 def _views(x, flips):
     "(b,3,h,w) to (views*b,3,h,w), one view of all images after the other."
-    return torch.cat([x.flip(-1) if flip else x for flip in flips])
+    views = []
+    for flip in flips: views.append(x.flip(-1) if flip else x)
+    return torch.cat(views)
 
 def _mean_vector(vectors, flips):
     "The unit vectors (views*b,d) of views as one unit vector (b,d) an image."
-    return F.normalize(vectors.unflatten(0, (len(flips), -1)).sum(0), dim=-1)
+    by_view = vectors.unflatten(0, (len(flips), -1))
+    return F.normalize(by_view.sum(0), dim=-1)
 
 # %% ../nbs/08_explain.ipynb #222ec00e
 def _without_each(x, patch):
     "(3,h,w) as (p,3,h,w), each copy with another patch set to zero, row by row."
     rows = x.shape[-2]//patch
     columns = x.shape[-1]//patch
-    keep = 1 - torch.eye(rows*columns, device=x.device)
+    covered = torch.eye(rows*columns, device=x.device)
+    keep = 1 - covered
     keep = keep.unflatten(1, (1, rows, columns))
-    keep = keep.repeat_interleave(patch, -2).repeat_interleave(patch, -1)
+    keep = keep.repeat_interleave(patch, -2)
+    keep = keep.repeat_interleave(patch, -1)
     return x*keep
 
 def _by_occlusion(model, x, other, *, flips, precision):
     "What each patch of x (3,h,w), covered, takes from the cosine with `other`: (p,)."
     encode = fast_encoder(model, precision)
-    covered = _without_each(x, model.backbone.config.patch_size)
+    patch = model.backbone.config.patch_size
+    covered = _without_each(x, patch)
     images = torch.cat([x[None], covered])
-    scores = _mean_vector(encode(_views(images, flips)), flips) @ other
+    views = _views(images, flips)
+    vectors = _mean_vector(encode(views), flips)
+    scores = vectors @ other
     return scores[0] - scores[1:]
 
 # %% ../nbs/08_explain.ipynb #29664612
@@ -69,30 +77,43 @@ def _halfway(encode): return len(encode.blocks)//2
 def _by_gradient(model, tokens, grey, others, *, flips, precision, steps):
     "What all tokens (t,) of each image add to its cosine with its row of `others`."
     encode = fast_encoder(model, precision)
+    middle = _halfway(encode)
     grey = grey.float()
     way = tokens.float() - grey
-    mixed = torch.autocast(tokens.device.type, encode.dtype,
-                           enabled=encode.dtype != torch.float32)
-    gradient = 0
+    is_mixed = encode.dtype != torch.float32
+    mixed = torch.autocast(tokens.device.type, encode.dtype, enabled=is_mixed)
+    total = torch.zeros_like(way)
     for step in range(steps):
-        at = (grey + (step + .5)/steps*way).requires_grad_()
+        done = (step + .5)/steps
+        at = (grey + done*way).requires_grad_()
         with mixed:
-            e = _mean_vector(tail(model, at, _halfway(encode)), flips)
+            final = tail(model, at, middle)
+            e = _mean_vector(final, flips)
         score = (e*others).sum()
-        gradient = gradient + torch.autograd.grad(score, at)[0]
-    shares = (way*gradient/steps).sum(-1)
-    by_view = shares.unflatten(0, (len(flips), -1)).unbind(1)
-    return [_of_image(views, flips, others=1 + model.registers) for views in by_view]
+        gradient, = torch.autograd.grad(score, at)
+        total += gradient
+    shares = (way*total/steps).sum(-1)
+    by_view = shares.unflatten(0, (len(flips), -1))
+    found = []
+    for views in by_view.unbind(1):
+        found.append(_of_image(views, flips, others=1 + model.registers))
+    return found
 
 def _of_image(shares, flips, *, others):
     "Shares (views,t) of tokens as those of one image (t,): mirror images turned back."
-    total = 0
+    total = torch.zeros_like(shares[0])
     for share, flip in zip(shares, flips):
-        first, patches = share[:others], share[others:]
-        side = round(len(patches)**.5)
-        if flip: patches = patches.unflatten(0, (side, side)).flip(1).flatten()
-        total = total + torch.cat([first, patches])
+        first = share[:others]
+        patches = share[others:]
+        if flip: patches = _turned_back(patches)
+        total += torch.cat([first, patches])
     return total
+
+def _turned_back(patches):
+    "Shares (p,) of the patches of a square, left and right exchanged."
+    side = round(len(patches)**.5)
+    square = patches.unflatten(0, (side, side))
+    return square.flip(1).flatten()
 
 # %% ../nbs/08_explain.ipynb #a62c09da
 def mutual_matches(
@@ -106,11 +127,13 @@ def mutual_matches(
     cosines = unit_a @ unit_b.T
     to_b = cosines.argmax(1)
     to_a = cosines.argmax(0)
-    mutual = torch.arange(len(a), device=a.device) == to_a[to_b]
+    itself = torch.arange(len(a), device=a.device)
+    mutual = to_a[to_b] == itself                    # there and back again
     found = []
     for i in mutual.nonzero()[:, 0].tolist():
         j = to_b[i].item()
-        found.append((i, j, cosines[i, j].item()))
+        cosine = cosines[i, j].item()
+        found.append((i, j, cosine))
     return sorted(found, key=_best_first)
 
 def _best_first(match): return -match[2]
@@ -136,7 +159,17 @@ def _as_picture(x): return x.permute(1, 2, 0).numpy()
 def _as_map(shares):
     "Contributions (p,) of the patches of a square as an array (rows,columns)."
     side = round(len(shares)**.5)
-    return shares.float().cpu().numpy().reshape(side, side)
+    square = shares.unflatten(0, (side, side))
+    return square.float().cpu().numpy()
+
+def _check_asked(model, method, steps):
+    "Raise `InputError` for what cannot be explained."
+    if not isinstance(method, str) or method not in METHODS:
+        raise InputError(f"method='{method}': choose {' or '.join(METHODS)}")
+    check_number('steps', steps, 1)
+    if not model.is_dinov2:
+        raise InputError('explanations are of DINOv2 models, and this is a '
+                         f'{type(model.backbone).__name__}: load a DINOv2')
 
 # %% ../nbs/08_explain.ipynb #8b0c6621
 def explain(
@@ -149,45 +182,55 @@ def explain(
     precision:str='auto',    # 'auto', 'fp32', 'bf16' or 'fp16'
 )->Explanation:
     "What each patch of both images contributes to their score, and which patches match."
-    if not isinstance(method, str) or method not in METHODS:
-        raise InputError(f"method='{method}': choose {' or '.join(METHODS)}")
-    check_number('steps', steps, 1)
+    _check_asked(model, method, steps)
     flips = _flips(tta)
-    if not model.is_dinov2:
-        raise InputError('explanations are of DINOv2 models, and this is a '
-                         f'{type(model.backbone).__name__}: load a DINOv2')
+    how = dict(flips=flips, precision=precision)
     seen = torch.stack([_seen(model, query), _seen(model, hit)])
     pixels = model.normalize(seen)
+    grey = torch.zeros_like(pixels[:1])                    # its mirror image is the same
+    views = torch.cat([_views(pixels, flips), grey])
     encode = fast_encoder(model, precision)
-    views = torch.cat([_views(pixels, flips), torch.zeros_like(pixels[:1])])
-    halfway = encode.tokens(views, _halfway(encode))
-    final = encode.finish(halfway, _halfway(encode))
+    middle = _halfway(encode)
+    halfway = encode.tokens(views, middle)
+    final = encode.finish(halfway, middle)
     vectors = model.pooled(final)
-    grey = vectors[-1]                                      # its mirror image is the same
     a, b = _mean_vector(vectors[:-1], flips)
-    how = dict(flips=flips, precision=precision)
-    first = 1 + model.registers                              # of the patches
+    of_grey = vectors[-1]
+    others = torch.stack([b, a])
+    first = 1 + model.registers                            # of the patches
     if method == 'occlusion':
-        maps = [_by_occlusion(model, x, other, **how) for x, other in zip(pixels, (b, a))]
+        maps = [_by_occlusion(model, x, other, **how) for x, other in zip(pixels, others)]
     else:
-        shares = _by_gradient(model, halfway[:-1], halfway[-1:], torch.stack([b, a]),
+        shares = _by_gradient(model, halfway[:-1], halfway[-1:], others,
                               steps=steps, **how)
         maps = [tokens[first:] for tokens in shares]
-    return Explanation(_as_picture(seen[0]), _as_picture(seen[1]), float(a @ b),
-                       query_map=_as_map(maps[0]), hit_map=_as_map(maps[1]),
-                       grey=(float(grey @ b), float(grey @ a)),
-                       matches=mutual_matches(*final[:2, first:]), method=method)
+    query_map, hit_map = map(_as_map, maps)
+    query_patches, hit_patches = final[:2, first:]
+    return Explanation(
+        _as_picture(seen[0]), _as_picture(seen[1]), score=float(a @ b),
+        query_map=query_map, hit_map=hit_map,
+        grey=(float(of_grey @ b), float(of_grey @ a)),
+        matches=mutual_matches(query_patches, hit_patches), method=method)
 
 # %% ../nbs/08_explain.ipynb #378b80f6
+_HEIGHTS = 'upper third', 'middle third of its height', 'lower third'
+_WIDTHS = 'left third', 'middle third of its width', 'right third'
+
 def _thirds(shares):
     "What each third of a map (rows,columns) holds, by name."
     found = {}
-    for axis, names in ((1, ('upper third', 'middle third of its height', 'lower third')),
-                        (0, ('left third', 'middle third of its width', 'right third'))):
+    for axis, names in ((1, _HEIGHTS), (0, _WIDTHS)):
         along = shares.sum(axis)
-        parts = along.repeat(3).reshape(3, -1).sum(1)/3       # in three equal parts
+        in_three = along.repeat(3).reshape(3, -1)             # three equal parts
+        parts = in_three.sum(1)/3
         found.update(zip(names, parts.tolist()))
     return found
+
+def _half(values):
+    "Values, greatest first, and the place of the one with which half is reached."
+    strongest = np.sort(values.ravel())[::-1]
+    sums = np.cumsum(strongest)
+    return strongest, np.searchsorted(sums, values.sum()/2)
 
 def _in_words(name, shares, grey):
     "One sentence on the map of an image."
@@ -196,9 +239,9 @@ def _in_words(name, shares, grey):
     if not total: return f'{name}: no patch raises the score.'
     thirds = _thirds(raises/total)
     where = max(thirds, key=thirds.get)
-    half = 1 + (np.cumsum(np.sort(raises.ravel())[::-1]) < total/2).sum()
+    _, last = _half(raises)
     return (f'{name}: {thirds[where]:.0%} of what raises it comes from the {where}, '
-            f'half from {half} of {shares.size} patches. With a grey picture in its '
+            f'half from {last + 1} of {shares.size} patches. With a grey picture in its '
             f'place the score is {grey:.2f}.')
 
 @patch
@@ -210,45 +253,61 @@ def __str__(self:Explanation):
 # %% ../nbs/08_explain.ipynb #50a5c4aa
 def _turn(a, b, c):
     "Positive where the way from a by b to c turns to one side, negative for the other."
-    return (b[0] - a[0])*(c[1] - a[1]) - (b[1] - a[1])*(c[0] - a[0])
+    ab_x, ab_y = b[0] - a[0], b[1] - a[1]
+    ac_x, ac_y = c[0] - a[0], c[1] - a[1]
+    return ab_x*ac_y - ab_y*ac_x
 
 def _cross(line, other):
     "Do two lines, each a pair of points, cross?"
     a, b = line
     c, d = other
-    other_is_cut = _turn(a, b, c)*_turn(a, b, d) < 0
-    line_is_cut = _turn(c, d, a)*_turn(c, d, b) < 0
-    return other_is_cut and line_is_cut
+    sides_of_line = _turn(a, b, c)*_turn(a, b, d)
+    sides_of_other = _turn(c, d, a)*_turn(c, d, b)
+    return sides_of_line < 0 and sides_of_other < 0      # ends on opposite sides
 
 def _are_apart(line, other):
     "Do two lines not cross, and are their ends more than a patch and a half apart?"
     if _cross(line, other): return False
     apart = np.subtract(line, other)
-    return np.hypot(apart[:, 0], apart[:, 1]).min() > 1.5
+    distances = np.hypot(apart[:, 0], apart[:, 1])
+    return distances.min() > 1.5
+
+def _line_of(match, columns):
+    "The ends of a match's line, in patches; the hit stands to the right."
+    i, j, _ = match
+    y, x = divmod(i, columns)
+    v, u = divmod(j, columns)
+    right = u + 1.2*columns
+    return (x, y), (right, v)
+
+# %% ../nbs/08_explain.ipynb #03e4934e
+def _first(pair): return pair[0]
+
+def _raising(why):
+    "The matches whose patches raise the score on both sides, by the lesser of the two."
+    found = []
+    for match in why.matches:
+        i, j, _ = match
+        lesser = min(why.query_map.flat[i], why.hit_map.flat[j])
+        if lesser > 0: found.append((lesser, match))
+    found.sort(key=_first, reverse=True)
+    return [match for _, match in found]
 
 @patch
 def telling(self:Explanation,
     n:int=5, # matches at the most
 )->list:     # of (query patch, hit patch, cosine)
     "The matches whose patches raise the score most on both sides; no two cross."
-    rows, columns = self.query_map.shape
-    raising = []
-    for i, j, cosine in self.matches:
-        raises = min(self.query_map.flat[i], self.hit_map.flat[j])
-        if raises > 0: raising.append((raises, (i, j, cosine)))
-    raising.sort(key=_first, reverse=True)
+    columns = self.query_map.shape[1]
     found = []
     lines = []
-    for _, (i, j, cosine) in raising:
-        y, x = divmod(i, columns)
-        v, u = divmod(j, columns)
-        line = (x, y), (u + 1.2*columns, v)              # the hit stands to the right
-        if len(found) < n and all(_are_apart(line, other) for other in lines):
-            found.append((i, j, cosine))
+    for match in _raising(self):
+        if len(found) >= n: break
+        line = _line_of(match, columns)
+        if all(_are_apart(line, other) for other in lines):
+            found.append(match)
             lines.append(line)
     return found
-
-def _first(pair): return pair[0]
 
 # %% ../nbs/08_explain.ipynb #a599e122
 def _heat(shares, height, width):
@@ -256,21 +315,25 @@ def _heat(shares, height, width):
     raises = np.maximum(shares, 0).astype(np.float32)
     for axis in (0, 1):
         raises = correlate1d(raises, [.25, .5, .25], axis, mode='nearest')
-    fine = Image.fromarray(raises).resize((width, height), Image.Resampling.BICUBIC)
+    patches = Image.fromarray(raises)
+    fine = patches.resize((width, height), Image.Resampling.BICUBIC)
     return np.maximum(np.asarray(fine), 0)
 
 def _half_level(heat):
     "The level above which half of the heat lies."
-    strongest = np.sort(heat.ravel())[::-1]
-    return strongest[np.searchsorted(np.cumsum(strongest), heat.sum()/2)]
+    strongest, last = _half(heat)
+    return strongest[last]
 
 # %% ../nbs/08_explain.ipynb #fafcabc8
 def _veiled(picture, heat):
     "The picture (h,w,3), whiter where there is less heat."
     most = np.quantile(heat, .98)
+    if not most: most = heat.max()                       # one spot in a large image
     shown = np.minimum(heat/most, 1) if most else heat
     alpha = .25 + .75*shown[..., None]
-    return (alpha*picture + (1 - alpha)*255).round().astype(np.uint8)
+    white = 255*(1 - alpha)
+    veiled = alpha*picture + white
+    return veiled.round().astype(np.uint8)
 
 def _draw_map(ax, picture, shares):
     heat = _heat(shares, *picture.shape[:2])
@@ -288,20 +351,33 @@ def _draw_end(ax, place, number, colour):
     ax.text(*place, number, fontsize=6.5, ha='center', va='center', zorder=9,
             bbox=dict(boxstyle='circle,pad=.15', fc='white', ec=colour, lw=1.2))
 
+def _draw_line(fig, axes, ends, *, colour, width):
+    "A line from a place in one image to a place in the other."
+    from matplotlib.patches import ConnectionPatch
+    line = ConnectionPatch(*ends, 'data', coordsB='data', axesA=axes[0], axesB=axes[1],
+                           color=colour, linewidth=width, shrinkA=5, shrinkB=5,
+                           in_layout=False)
+    fig.add_artist(line)
+
+def _middle(i, columns, patch):
+    "The pixel (x, y) in the middle of patch i."
+    row, column = divmod(i, columns)
+    x = (column + .5)*patch - .5
+    y = (row + .5)*patch - .5
+    return x, y
+
 def _draw_matches(fig, axes, matches, columns, patch):
     "Numbered lines from patch to patch."
-    from matplotlib.patches import ConnectionPatch
     for n, match in enumerate(matches):
         fill = _LINES[n % len(_LINES)]
+        number = str(n + 1)
         ends = []
         for ax, i in zip(axes, match[:2]):
-            y, x = divmod(i, columns)
-            ends.append(((x + .5)*patch - .5, (y + .5)*patch - .5))
-            _draw_end(ax, ends[-1], str(n + 1), colour=fill)
+            middle = _middle(i, columns, patch)
+            _draw_end(ax, middle, number, colour=fill)
+            ends.append(middle)
         for colour, width in (('black', 2.2), (fill, 1.2)):
-            fig.add_artist(ConnectionPatch(*ends, 'data', coordsB='data', axesA=axes[0],
-                                           axesB=axes[1], color=colour, linewidth=width,
-                                           shrinkA=5, shrinkB=5, in_layout=False))
+            _draw_line(fig, axes, ends, colour=colour, width=width)
 
 # %% ../nbs/08_explain.ipynb #687e74bd
 @patch
@@ -311,21 +387,23 @@ def show(self:Explanation,
 ):                 # a matplotlib figure
     "Both images with their matches, and below what raises the score, in one figure."
     import matplotlib.pyplot as plt
-    fig, axes = plt.subplots(2, 2, figsize=(2*size, 2.3*size), layout='constrained')
+    figsize = 2*size, 2.3*size
+    fig, axes = plt.subplots(2, 2, figsize=figsize, layout='constrained')
     for ax in axes.flat: ax.set(xticks=[], yticks=[])
-    patch = self.query.shape[0]//self.query_map.shape[0]
-    columns = self.query_map.shape[1]
-    _draw_map(axes[1, 0], self.query, self.query_map)
-    _draw_map(axes[1, 1], self.hit, self.hit_map)
-    for ax, name, picture in zip(axes[0], ('query', 'hit'), (self.query, self.hit)):
+    above, below = axes
+    for ax, name, picture in zip(above, ('query', 'hit'), (self.query, self.hit)):
         ax.imshow(picture)
         ax.set_title(name, fontsize=8)
-    axes[1, 0].set_xlabel('clear: raises the score', fontsize=7.5)
-    axes[1, 1].set_xlabel('inside the line: half of it', fontsize=7.5)
+    height = len(self.query)
+    rows, columns = self.query_map.shape
     told = self.telling(matches)
-    _draw_matches(fig, axes[0], told, columns=columns, patch=patch)
-    wide = round(37*size)
-    words = '\n'.join(textwrap.fill(line, wide) for line in str(self).splitlines())
-    fig.suptitle(words, fontsize=7.5, x=.02, ha='left')
+    _draw_matches(fig, above, told, columns=columns, patch=height//rows)
+    _draw_map(below[0], self.query, self.query_map)
+    _draw_map(below[1], self.hit, self.hit_map)
+    below[0].set_xlabel('clear: raises the score', fontsize=7.5)
+    below[1].set_xlabel('inside the line: half of it', fontsize=7.5)
+    width = round(37*size)
+    lines = [textwrap.fill(line, width) for line in str(self).splitlines()]
+    fig.suptitle('\n'.join(lines), fontsize=7.5, x=.02, ha='left')
     plt.close(fig)
     return fig
