@@ -61,16 +61,20 @@ def _add(built, v, rows):
     "Put rows of the vectors into an index, under their numbers."
     for a in range(0, len(rows), 8192):
         part = rows[a:a + 8192]
-        built.add_with_ids(np.ascontiguousarray(v[part], dtype=np.float32), part)
+        some = np.ascontiguousarray(v[part], dtype=np.float32)
+        built.add_with_ids(some, part)
 
 def _new_index(kind, lists, v, rows):
     "An index trained on rows of the vectors, that holds them under their numbers."
     faiss = _faiss()
+    d = v.shape[1]
     recipe = INDEXES[kind].format(lists=lists)
-    inner = faiss.index_factory(v.shape[1], recipe, faiss.METRIC_INNER_PRODUCT)
+    inner = faiss.index_factory(d, recipe, faiss.METRIC_INNER_PRODUCT)
     built = faiss.IndexIDMap(inner)
-    some = np.random.default_rng(0).permutation(rows)[:max(10_000, 50*lists)]
-    built.train(np.ascontiguousarray(v[np.sort(some)], dtype=np.float32))
+    order = np.random.default_rng(0).permutation(rows)
+    enough = max(10_000, 50*lists)
+    some = np.sort(order[:enough])
+    built.train(np.ascontiguousarray(v[some], dtype=np.float32))
     _add(built, v, rows)
     return built
 
@@ -83,19 +87,23 @@ def search_index(
 )->tuple:               # scores (m,k) float32, indices (m,k) int64; best first
     "Scores and rows by an index; where it finds too few, by exact search."
     e = np.ascontiguousarray(queries, dtype=np.float32)
-    _, candidates = index.search(e, min(index.ntotal, max(3*k, k + 10)))
+    wide = min(index.ntotal, max(3*k, k + 10))
+    _, candidates = index.search(e, wide)
     too_few = (candidates < 0).any(1)
     known = torch.from_numpy(candidates.clip(0))
     ranked = rank_candidates(torch.from_numpy(e), vectors, known, k=k)
     s, at = (x.numpy() for x in ranked)
-    if too_few.any(): s[too_few], at[too_few] = topk(e[too_few], vectors, k)
+    if too_few.any():
+        exact = topk(e[too_few], vectors, k)
+        s[too_few], at[too_few] = exact
     return s, at
 
 # %% ../nbs/03c_compress.ipynb #db7c7981
 def _held_out(n):
     "Rows to measure an index by, drawn at random: a tenth, at most a thousand."
     rows = np.random.default_rng(1).permutation(n)
-    return np.sort(rows[:min(1000, max(1, n//10))])
+    many = min(1000, max(1, n//10))
+    return np.sort(rows[:many])
 
 def _last_score(e, v, held, k):
     "For each query the score of its k-th neighbour among the rows not held out."
@@ -105,12 +113,17 @@ def _last_score(e, v, held, k):
         there = np.isin(at, held, invert=True)
         if wide == len(v) or there.sum(1).min() >= k: break
         wide = min(len(v), 2*wide)
-    return np.array([row[left][k - 1] for row, left in zip(s, there)])
+    last = []
+    for scores, left in zip(s, there):
+        of_others = scores[left]
+        last.append(of_others[k - 1])
+    return np.array(last)
 
 def _recall(built, e, v, k, last):
     "Fraction of the k true neighbours of each query, down to its `last` score, found."
-    found, _ = search_index(built, e, v, k=k)
-    return float((found >= last[:, None] - 1e-6).mean())
+    scores, _ = search_index(built, e, v, k=k)
+    found = scores >= last[:, None] - 1e-6
+    return float(found.mean())
 
 # %% ../nbs/03c_compress.ipynb #1d081317
 def check_index(
@@ -172,7 +185,8 @@ def _unpacked(raw, about, shape):
         rows = np.sort(faiss.vector_to_array(built.id_map))
     except (RuntimeError, AttributeError, TypeError, OverflowError): return None
     each_once = np.array_equal(rows, np.arange(shape[0]))
-    return built if each_once and (built.ntotal, built.d) == shape else None
+    fits = (built.ntotal, built.d) == shape
+    return built if each_once and fits else None
 
 def read_index(
     file:str|Path, # that holds the bytes of pack_index
@@ -183,8 +197,8 @@ def read_index(
     file = Path(file)
     n, d = shape
     most = (n + 10_000)*(8*d + 4096)               # bytes of an index of so many vectors
-    fits = file.is_file() and file.stat().st_size <= most
-    raw = np.fromfile(file, np.uint8) if fits else np.empty(0, np.uint8)
+    raw = np.empty(0, np.uint8)
+    if file.is_file() and file.stat().st_size <= most: raw = np.fromfile(file, np.uint8)
     built = None
     if hashlib.sha256(raw).hexdigest() == about.get('sha256'):
         built = _unpacked(raw, about, shape)
@@ -203,15 +217,17 @@ def quantise(
     if not np.isfinite(scales).all():
         row = np.isfinite(scales).argmin()
         raise InputError(f'vector {row} holds a number that is not finite')
-    unit = np.where(scales > 0, scales, 1)[:, None]     # a vector of zeros stays one
-    return np.rint(v/unit).clip(-127, 127).astype(np.int8), scales
+    unit = np.where(scales > 0, scales, 1)              # a vector of zeros stays one
+    codes = np.rint(v/unit[:, None]).clip(-127, 127)
+    return codes.astype(np.int8), scales
 
 def dequantise(
     codes:np.ndarray,  # (n,d) int8
     scales:np.ndarray, # (n,) float32
 )->np.ndarray:         # (n,d) float32
     "The vectors that the codes stand for."
-    return codes*np.asarray(scales, dtype=np.float32)[:, None]
+    scales = np.asarray(scales, dtype=np.float32)
+    return codes*scales[:, None]
 
 # %% ../nbs/03c_compress.ipynb #5fde54a3
 BLOCK = 8192                    # vectors that are decoded at a time
@@ -231,10 +247,13 @@ def _scan(queries, n, decode, k):
     best = torch.empty(len(q), 0)
     rows = torch.empty(len(q), 0, dtype=torch.int64)
     for a in range(0, n, BLOCK):
-        scores = q @ torch.from_numpy(decode(slice(a, min(a + BLOCK, n)))).T
-        high, at = scores.topk(min(k, scores.shape[1]))
+        some = slice(a, min(a + BLOCK, n))
+        block = torch.from_numpy(decode(some))
+        scores = q @ block.T
+        high, at = scores.topk(min(k, len(block)))
+        best = torch.cat([best, high], dim=1)
         rows = torch.cat([rows, at + a], dim=1)
-        best, kept = torch.cat([best, high], dim=1).topk(min(k, rows.shape[1]))
+        best, kept = best.topk(min(k, rows.shape[1]))
         rows = rows.gather(1, kept)
     return rows.numpy()
 
@@ -245,8 +264,10 @@ def _again(queries, rows, kept, k):
     found = np.full((len(rows), k), -1)
     for i, at in enumerate(rows):
         at = at[at >= 0]
-        scores = dequantise(codes[at], scales[at]) @ queries[i]
-        best = at[np.argsort(-scores, kind='stable')[:k]]
+        vectors = dequantise(codes[at], scales[at])
+        products = vectors @ queries[i]
+        order = np.argsort(-products, kind='stable')
+        best = at[order[:k]]
         found[i, :len(best)] = best
     return found
 
@@ -255,18 +276,21 @@ def _wide(k, n): return min(n, max(CANDIDATES, 10*k))
 def _unit_rows(v):
     "Rows at unit length; a row of zeros stays one."
     length = np.linalg.norm(v, axis=1, keepdims=True)
-    return (v/np.where(length > 0, length, 1)).astype(np.float32)
+    length = np.where(length > 0, length, 1)
+    return (v/length).astype(np.float32)
 
 # %% ../nbs/03c_compress.ipynb #5bd6ca1d
 def _float32(v):
+    size = 4*v.shape[1]
     def search(queries, k): return topk(queries, v, k)[1]
-    return Coded('fp32', 4*v.shape[1], 4*v.shape[1], search)
+    return Coded('fp32', size, size, search)
 
 def _float16(v):
+    size = 2*v.shape[1]
     half = v.astype(np.float16)
     def decode(rows): return half[rows].astype(np.float32)
     def search(queries, k): return _scan(queries, len(half), decode, k=k)
-    return Coded('fp16', 2*v.shape[1], 2*v.shape[1], search)
+    return Coded('fp16', size, size, search)
 
 def _in_bytes(name, v, change):
     "Changed vectors at unit length in int8."
@@ -284,9 +308,11 @@ def _cut(v, n):
 
 def _pca(v, n):
     mean = v.mean(0)
-    spread = np.atleast_2d(np.cov(v.T.astype(np.float64)))
-    axes = np.linalg.eigh(spread)[1][:, ::-1][:, :n]
-    axes = np.ascontiguousarray(axes, dtype=np.float32)
+    columns = v.T.astype(np.float64)
+    spread = np.atleast_2d(np.cov(columns))
+    _, ascending = np.linalg.eigh(spread)
+    main = ascending[:, ::-1][:, :n]
+    axes = np.ascontiguousarray(main, dtype=np.float32)
     def change(x): return (x - mean) @ axes
     return _in_bytes(f'pca {n}', v, change)
 
@@ -296,19 +322,23 @@ def _binary(v):
     bits = np.packbits(v > mean, axis=1)
     kept = quantise(v)
     n, d = v.shape
+    size = bits.shape[1]
     def decode(rows):
         ones = np.unpackbits(bits[rows], axis=1, count=d)
         return 2*ones.astype(np.float32) - 1
     def search(queries, k):
-        return _again(queries, _scan(queries - mean, n, decode, k=_wide(k, n)), kept, k=k)
-    return Coded('binary', bits.shape[1] + d + 4, bits.shape[1], search)
+        rows = _scan(queries - mean, n, decode, k=_wide(k, n))
+        return _again(queries, rows, kept, k=k)
+    return Coded('binary', size + d + 4, size, search)
 
+# %% ../nbs/03c_compress.ipynb #67c41d90
 CODES = dict(rabitq='RaBitQ', ivfrabitq='IVF{lists},RaBitQ', rabitq4='RaBitQ4',
              pq='PQ{parts}x{bits}np')
 
 def _parts_of(d):
     "Parts that product quantisation makes of d numbers: of eight each, or of more."
-    return max(n for n in range(1, d//8 + 2) if d % n == 0)
+    most = max(1, d//8)
+    return max(n for n in range(1, most + 1) if d % n == 0)
 
 def _coded_by_faiss(v, kind):
     faiss = _faiss()
@@ -330,7 +360,8 @@ def _coded_by_faiss(v, kind):
         return Coded(kind, size, size, search)
     kept = quantise(v)
     def search(queries, k):
-        return _again(queries, index.search(queries, _wide(k, n))[1], kept, k=k)
+        _, rows = index.search(queries, _wide(k, n))
+        return _again(queries, rows, kept, k=k)
     return Coded(kind, size + d + 4, size, search)
 
 # %% ../nbs/03c_compress.ipynb #c6d0218e
@@ -351,17 +382,21 @@ def _judged(rows, queries, v, truth, *, k, last):
     "AP and recall of each query, (m,2), for the rows that a search returned."
     of_queries, of_gallery = truth
     there = rows >= 0
-    relevant = there & (of_gallery[rows] == of_queries[:, None])
+    same = of_gallery[rows] == of_queries[:, None]
+    relevant = there & same
     count = Counter(of_gallery.tolist())
     total = np.array([count[c] for c in of_queries.tolist()])
     scores = np.einsum('md,mkd->mk', queries, v[rows])
     found = there & (scores >= last[:, None] - 1e-6)
-    return np.stack([ap_at_k(relevant, k, total), found.mean(1)], axis=1)
+    ap = ap_at_k(relevant, k, total)
+    recall = found.mean(1)
+    return np.stack([ap, recall], axis=1)
 
 def _mean_and_interval(values, seed, least=0):
     values = values[:, None]
-    low, high = interval(values, bootstrap(values, seed), len(values), least=least)
-    return values.mean().item(), (low[0].item(), high[0].item())
+    boot = bootstrap(values, seed)
+    low, high = interval(values, boot, len(values), least=least)
+    return values.mean().item(), (low.item(), high.item())
 
 # %% ../nbs/03c_compress.ipynb #fef07965
 def _ways(v, dims):
@@ -382,7 +417,8 @@ def _checked_truth(truth, m, n):
     except (TypeError, ValueError):
         raise InputError('truth: give two lists of classes, of the queries and of the '
                          'gallery') from None
-    for name, classes, many in (('queries', of_queries, m), ('gallery', of_gallery, n)):
+    for name, classes, many in (
+            ('queries', of_queries, m), ('gallery pictures', of_gallery, n)):
         if classes.shape != (many,):
             raise InputError(f'truth: {many} {name} need as many classes, not '
                              f'{classes.shape}')
@@ -400,6 +436,19 @@ def _check_curve(dims, rounds, *, queries, v):
     if len(set(dims)) < len(dims): raise InputError(f'dims={dims} names a length twice')
 
 # %% ../nbs/03c_compress.ipynb #62407bb0
+def _timed(ways, queries, k, rounds):
+    "Rows that each way finds, and the seconds of its searches, by name."
+    seconds = {way.name: [] for way in ways}
+    rows = {}
+    for _ in range(rounds):
+        for way in ways:
+            begun = time.process_time()
+            rows[way.name] = way.search(queries, k)
+            took = time.process_time() - begun
+            seconds[way.name].append(took)
+    return rows, seconds
+
+# %% ../nbs/03c_compress.ipynb #42fdca8b
 def curve(
     gallery,         # (n,d) vectors of unit length, or a Gallery
     queries,         # (m,d) vectors of unit length, of the same model
@@ -409,30 +458,30 @@ def curve(
     seed:int=0,      # of the bootstrap
 )->list:             # of Point
     "mAP@10, recall@10, bytes and time of the ways to keep a gallery in fewer bytes."
-    v = np.ascontiguousarray(getattr(gallery, 'vectors', gallery), dtype=np.float32)
+    vectors = getattr(gallery, 'vectors', gallery)
+    v = np.ascontiguousarray(vectors, dtype=np.float32)
     q = np.ascontiguousarray(queries, dtype=np.float32)
     k = min(10, len(v))
-    last = topk(q, v, k)[0][:, -1]                     # which checks the vectors
+    scores, _ = topk(q, v, k)                          # which checks the vectors
+    last = scores[:, -1]
     n, d = v.shape
     if dims is None: dims = sorted({max(1, d//2), max(1, d//4)}, reverse=True)
     _check_curve(dims, rounds, queries=q, v=v)
     truth = _checked_truth(truth, len(q), n)
     ways = list(_ways(v, dims))
-    seconds = {way.name: [] for way in ways}
-    rows = {}
-    for _ in range(rounds):
-        for way in ways:
-            begun = time.process_time()
-            rows[way.name] = way.search(q, k)
-            seconds[way.name].append(time.process_time() - begun)
-    judged = {name: _judged(at, q, v, truth, k=k, last=last) for name, at in rows.items()}
+    rows, seconds = _timed(ways, q, k, rounds=rounds)
+    judged = {}
+    for name, at in rows.items():
+        judged[name] = _judged(at, q, v, truth, k=k, last=last)
+    exact_ap = judged['fp32'][:, 0]
     points = []
     for way in ways:
         ap, recall = judged[way.name].T
-        loss, of_loss = _mean_and_interval(ap - judged['fp32'][:, 0], seed, least=-1)
+        loss, of_loss = _mean_and_interval(ap - exact_ap, seed, least=-1)
         mean_recall, of_recall = _mean_and_interval(recall, seed)
+        ms = 1000*np.median(seconds[way.name])/len(q)
         points.append(Point(
-            way.name, way.bytes, way.memory, 1000*np.median(seconds[way.name])/len(q),
+            way.name, way.bytes, way.memory, ms,
             map_at_10=ap.mean().item(), loss=loss, loss_interval=of_loss,
             recall_at_10=mean_recall, recall_interval=of_recall))
     return points
@@ -446,10 +495,10 @@ def plot_curve(
     import matplotlib.pyplot as plt
     fig, axes = plt.subplots(2, 2, figsize=(8, 6), sharex='col', sharey='row',
                              layout='constrained')
-    for row, (value, ends) in enumerate((('loss', 'loss_interval'),
-                                         ('recall_at_10', 'recall_interval'))):
-        for column, against in enumerate(('memory', 'ms')):
-            _draw_points(axes[row, column], points, against, value=value, ends=ends)
+    kinds = ('loss', 'loss_interval'), ('recall_at_10', 'recall_interval')
+    for row, (value, ends) in zip(axes, kinds):
+        for ax, against in zip(row, ('memory', 'ms')):
+            _draw_points(ax, points, against, value=value, ends=ends)
     axes[0, 0].set(ylabel='mAP@10, difference to fp32', title=title)
     axes[1, 0].set(ylabel='recall@10', xlabel='bytes a picture in memory')
     axes[1, 1].set(xlabel='processor time of a query, ms')
@@ -465,9 +514,12 @@ def plot_curve(
 def _draw_points(ax, points, against, *, value, ends):
     "A point with its interval for each way; hollow where a part may stay on disk."
     for i, p in enumerate(points):
-        x, y = getattr(p, against), getattr(p, value)
+        x = getattr(p, against)
+        y = getattr(p, value)
         low, high = getattr(p, ends)
-        errors = [[max(y - low, 0)], [max(high - y, 0)]]
+        below = max(y - low, 0)
+        above = max(high - y, 0)
+        errors = [[below], [above]]
         full = 'full' if p.memory == p.bytes else 'none'
         ax.errorbar(x, y, yerr=errors, fmt='os^Dv<>ph'[i % 9], color=f'C{i % 10}',
                     fillstyle=full, label=p.name)

@@ -28,7 +28,8 @@ def _ranks(rel, k):
 
 def _relevant(rel, total):
     "(q,) relevant images: `total`, or those in the rankings if it is None."
-    return np.atleast_2d(rel).sum(1) if total is None else np.asarray(total)
+    if total is not None: return np.asarray(total)
+    return np.atleast_2d(rel).sum(1)
 
 # %% ../nbs/04_metrics.ipynb #8faebac6
 NORMS = dict(min='min(k, relevant)', hits='the hits within k', total='all relevant')
@@ -47,9 +48,12 @@ def ap_at_k(
     first = _ranks(rel, k)
     if scores is None: hits = first.cumsum(1)*first
     else: hits = _over_orders(rel, scores).so_far[:, :k]
-    found = (hits/np.arange(1, k + 1)).sum(1)
+    precisions = hits/np.arange(1, k + 1)
+    found = precisions.sum(1)
     total = _relevant(rel, total)
-    n = {'hits': first.sum(1), 'total': total, 'min': np.minimum(total, k)}[norm]
+    if norm == 'hits': n = first.sum(1)
+    elif norm == 'total': n = total
+    else: n = np.minimum(total, k)
     return found/np.maximum(n, 1)
 
 # %% ../nbs/04_metrics.ipynb #356ead1d
@@ -116,8 +120,10 @@ def ndcg_at_k(
     "Discounted gain over that of a perfect ranking (Järvelin & Kekäläinen 2002)."
     gain = 1/np.log2(np.arange(2, k + 2))
     of_perfect = np.concatenate([[0], gain.cumsum()])        # with 0 to k relevant images
-    best = of_perfect[np.minimum(_relevant(rel, total), k)]
-    return (_ranks(rel, k) @ gain)/np.where(best > 0, best, 1)
+    relevant = np.minimum(_relevant(rel, total), k)
+    best = of_perfect[relevant]
+    found = _ranks(rel, k) @ gain
+    return found/np.where(best > 0, best, 1)
 
 def reciprocal_rank(
     rel:np.ndarray, # (q,m) bool, best first
@@ -135,13 +141,17 @@ def ap_trapezoid(
 )->np.ndarray:             # (q,)
     "AP of the revisited Oxford and Paris protocol (Radenović et al. 2018)."
     rel = _ranks(rel, None)
-    junk = np.zeros_like(rel) if junk is None else np.asarray(junk, dtype=bool)
+    if junk is None: junk = np.zeros_like(rel)
+    junk = np.asarray(junk, dtype=bool)
     rel = rel & ~junk
-    before = np.arange(rel.shape[1]) - junk.cumsum(1)         # ranks above, without junk
+    ranks = np.arange(rel.shape[1])
+    before = ranks - junk.cumsum(1)                           # ranks above, without junk
     hits = rel.cumsum(1)
-    above = np.where(before > 0, (hits - 1)/np.maximum(before, 1), 1.)
+    precision_above = (hits - 1)/np.maximum(before, 1)
+    above = np.where(before > 0, precision_above, 1.)
     at = hits/np.maximum(before + 1, 1)
-    found = (rel*(above + at)/2).sum(1)
+    areas = rel*(above + at)/2
+    found = areas.sum(1)
     return found/np.maximum(_relevant(rel, total), 1)
 
 # %% ../nbs/04_metrics.ipynb #4d41b19f
@@ -156,8 +166,9 @@ def _groups(scores):
     first = np.where(begins, at, 0)
     last = np.where(ends, at, n)
     first = np.maximum.accumulate(first, axis=1)
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)
-    return first, last[:, ::-1]
+    backwards = last[:, ::-1]
+    backwards = np.minimum.accumulate(backwards, axis=1)
+    return first, backwards[:, ::-1]
 
 class _Orders(NamedTuple):
     "Of each rank, over all orders of equal scores; (q,m) each."
@@ -178,9 +189,10 @@ def _over_orders(rel, scores):
     i = np.arange(rel.shape[1]) - first                   # place of the rank in it
     hit = r/n
     others = i*(r - 1)/np.maximum(n - 1, 1)
+    so_far = hit*(before + 1 + others)
     left = n - i
     miss = np.maximum(left - r, 0)/left
-    return _Orders(hit, hit*(before + 1 + others), miss)
+    return _Orders(hit, so_far, miss)
 
 # %% ../nbs/04_metrics.ipynb #3cb8b284
 def _draws(n, size, *, rounds, seed):
@@ -189,7 +201,9 @@ def _draws(n, size, *, rounds, seed):
     block = max(1, 10_000_000//n)
     for start in range(0, rounds, block):
         some = min(block, rounds - start)
-        if n < 5000: yield rng.multinomial(size, np.full(n, 1/n), some)
+        if n < 5000:
+            alike = np.full(n, 1/n)
+            yield rng.multinomial(size, alike, some)
         else:                                    # faster for many
             counts = np.empty((some, n), int)
             for i in range(some):
@@ -218,7 +232,8 @@ def bootstrap(
     if clusters is not None: return _of_clusters(values, clusters, **how)
     if strata is not None: return _of_strata(values, strata, **how)
     q = len(values)
-    return np.concatenate([drawn @ values/q for drawn in _draws(q, q, **how)])
+    means = [drawn @ values/q for drawn in _draws(q, q, **how)]
+    return np.concatenate(means)
 
 def _of_clusters(values, clusters, *, rounds, seed):
     "Means of samples of whole classes."
@@ -253,9 +268,11 @@ def wilson(
     z:float=1.96, # quantile of the normal, or of Student's t
 )->tuple:         # low (c,), high (c,)
     "Interval of a proportion (Wilson 1927)."
-    shrink = 1 + z*z/n
-    centre = (p + z*z/(2*n))/shrink
-    variance = p*(1 - p)/n + z*z/(4*n*n)
+    squared = z*z
+    shrink = 1 + squared/n
+    centre = (p + squared/(2*n))/shrink
+    of_sample = p*(1 - p)/n
+    variance = of_sample + squared/(4*n*n)
     half = z*np.sqrt(variance)/shrink
     low = np.clip(centre - half, 0, 1)
     high = np.clip(centre + half, 0, 1)
@@ -265,7 +282,9 @@ def wilson(
 def _whole_range(values, least):
     "One unit tells nothing: the interval is all that is possible."
     columns = values.shape[1]
-    return np.full(columns, float(least)), np.ones(columns)
+    low = np.full(columns, float(least))
+    high = np.ones(columns)
+    return low, high
 
 def _wider(units):
     "By what factor the spread of a bootstrap is too small."
@@ -280,7 +299,8 @@ def _of_proportions(values, variance, *, units, ci):
     if units == q: return wilson(p, q, ndtri((1 + ci)/2))
     n = np.full(len(p), float(units))                # all the same: no variance is seen
     seen = variance > 0
-    of_one = np.minimum(p*(1 - p), variance*q)
+    binomial = p*(1 - p)
+    of_one = np.minimum(binomial, variance*q)
     n[seen] = of_one[seen]/variance[seen]
     return wilson(p, n, _quantile_of_t(units, ci))
 
@@ -303,15 +323,19 @@ def interval(
     low, high = np.quantile(boot, [level, 1 - level], axis=0)
     if units < FEW_UNITS:
         half = t*wider*boot.std(0)
-        low = np.minimum(low, np.maximum(mean - half, least))
-        high = np.maximum(high, np.minimum(mean + half, 1))
+        lowest = np.maximum(mean - half, least)
+        highest = np.minimum(mean + half, 1)
+        low = np.minimum(low, lowest)
+        high = np.maximum(high, highest)
     zeros_and_ones = np.isin(values, (0, 1)).all(0)
     if least == 0 and zeros_and_ones.any():
         right = values[:, zeros_and_ones]
         variance = boot[:, zeros_and_ones].var(0)*wider**2
         bounds = _of_proportions(right, variance, units=units, ci=ci)
         low[zeros_and_ones], high[zeros_and_ones] = bounds
-    return np.minimum(low, mean), np.maximum(high, mean)   # whatever the rounding
+    low = np.minimum(low, mean)                            # whatever the rounding
+    high = np.maximum(high, mean)
+    return low, high
 
 # %% ../nbs/04_metrics.ipynb #7a18a38c
 def intraclass_correlation(
@@ -323,8 +347,9 @@ def intraclass_correlation(
     sums, sizes = _by_group(values, classes)
     q, g = len(values), len(sizes)
     if not 1 < g < q: return np.full(values.shape[1], np.nan)
-    means = sums/sizes[:, None]
-    of_means = (sizes[:, None]*means**2).sum(0)
+    sizes_down = sizes[:, None]
+    means = sums/sizes_down
+    of_means = (sizes_down*means**2).sum(0)
     of_values = (values**2).sum(0)
     between = of_means/(g - 1)
     within = (of_values - of_means)/(q - g)
@@ -339,17 +364,24 @@ class Table(list):
     "Rows of {metric, k, value, low, high} and perhaps p; k across, metrics down."
     def __getitem__(self, key):
         if not isinstance(key, str): return super().__getitem__(key)
-        return next(row for row in self if f"{row['metric']}@{row['k']}" == key)
+        for row in self:
+            if f"{row['metric']}@{row['k']}" == key: return row
+        raise KeyError(key)
 
     def _grid(self):
-        "The ks, and the rows of each metric in that order."
+        "The ks, and the rows of each metric in that order; None where there is none."
         ks = list(dict.fromkeys(row['k'] for row in self))
         grid = {}
-        for name in dict.fromkeys(row['metric'] for row in self):
-            grid[name] = [self[f'{name}@{k}'] for k in ks]
+        for row in self:
+            name = row['metric']
+            if name not in grid: grid[name] = [None]*len(ks)
+            grid[name][ks.index(row['k'])] = row
         return ks, grid
 
-def _in_columns(form, row): return ''.join(form.format(**cell) for cell in row)
+# %% ../nbs/04_metrics.ipynb #8b1f1950
+def _in_columns(form, row):
+    cells = [form.format(**cell) if cell else '' for cell in row]
+    return ''.join(cell.rjust(16) for cell in cells)
 
 _MARGIN = ' '*7
 _MOST_COLUMNS = 4                  # of 16 characters: a terminal has 80
@@ -360,10 +392,10 @@ def _block(ks, grid, first, last):
     lines = [_MARGIN + ''.join(heads)]
     for name, row in grid.items():
         row = row[first:last]
-        values = _in_columns('{value:16.4f}', row)
-        bounds = _in_columns('{low:7.3f} … {high:6.3f}', row)
-        lines += [name.ljust(7) + values, _MARGIN + bounds]
-        if 'p' in row[0]: lines.append('p'.rjust(7) + _in_columns('{p:16.3f}', row))
+        lines.append(name.ljust(7) + _in_columns('{value:.4f}', row))
+        lines.append(_MARGIN + _in_columns('{low:7.3f} … {high:6.3f}', row))
+        has_p = any(cell and 'p' in cell for cell in row)
+        if has_p: lines.append('p'.rjust(7) + _in_columns('{p:.3f}', row))
     return lines
 
 @patch
@@ -383,14 +415,16 @@ def __repr__(self:Table): return str(self)
 def _scale(rows):
     "The numbers at the two ends of the bars."
     if not any('p' in row for row in rows): return 0., 1.
-    widest = max(max(-row['low'], row['high']) for row in rows)
+    reaches = [max(-row['low'], row['high']) for row in rows]
+    widest = max(reaches)
     if widest == 0: widest = 1.
     return -widest, widest
 
 def _bar(row, scale):
     "The interval as a bar, in HTML without a script."
     start, end = scale
-    def at(column): return 100*(row[column] - start)/(end - start)
+    length = end - start
+    def at(column): return 100*(row[column] - start)/length
     track = 'position:relative;width:6em;height:.5em;background:rgba(128,128,128,.2)'
     width = at('high') - at('low')
     band = f"left:{at('low'):.1f}%;width:{width:.1f}%;background:#6baed6"
@@ -400,6 +434,7 @@ def _bar(row, scale):
             f'<div style="{inside};{mark}"></div></div>')
 
 def _cell(row, scale):
+    if row is None: return '<td></td>'
     value = f"{row['value']:.3f}"
     if 'p' in row: value += f", p {row['p']:.3f}"
     bounds = f"{row['low']:.3f} … {row['high']:.3f}"
@@ -423,7 +458,8 @@ def _p_values(boot, units):
     below = (boot <= 0).sum(0)
     above = (boot >= 0).sum(0)
     rarer = np.minimum(below, above)
-    z = ndtri((rarer + 1)/(len(boot) + 1))
+    fraction = (rarer + 1)/(len(boot) + 1)
+    z = ndtri(fraction)
     wider = _wider(units)
     t = np.minimum(z, 0)/wider
     if units < FEW_UNITS:
@@ -444,7 +480,8 @@ def table_of(
     values = np.stack(list(per_query.values()), 1)
     units = len(values) if clusters is None else len(set(clusters))
     boot = bootstrap(values, seed, strata=strata, clusters=clusters)
-    low, high = interval(values, boot, units, ci=ci, least=-1 if p else 0)
+    least = -1 if p else 0
+    low, high = interval(values, boot, units, ci=ci, least=least)
     columns = dict(value=values.mean(0), low=low, high=high)
     if p: columns['p'] = _p_values(boot, units)
     rows = Table()
@@ -468,7 +505,8 @@ def score_threshold(
     if allowed < 1:
         raise InputError(f'{n} pictures cannot tell a rate of {rate:g}: '
                          f'give at least {math.ceil(1/rate - 1e-9):,} of them')
-    below = np.float32(np.sort(unknown)[n - 1 - allowed])      # must not reach it
+    ascending = np.sort(unknown)
+    below = np.float32(ascending[n - 1 - allowed])             # must not reach it
     return float(np.nextafter(below, np.float32(2)))
 
 def open_set(
@@ -479,7 +517,8 @@ def open_set(
 )->dict:                # threshold, false_match_rate, detection_and_identification_rate
     "Detection and identification rate at a false-match rate (Phillips et al. 2011)."
     t = score_threshold(unknown, rate)
-    found = np.asarray(right, dtype=bool) & (np.asarray(known) >= t)
+    answered = np.asarray(known) >= t
+    found = answered & np.asarray(right, dtype=bool)
     wrong = np.asarray(unknown) >= t
     return dict(threshold=t, false_match_rate=float(wrong.mean()),
                 detection_and_identification_rate=float(found.mean()))

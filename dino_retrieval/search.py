@@ -66,8 +66,8 @@ def _tensor(rows):
     if kind.kind != 'f' or kind.itemsize > 8: kind = np.dtype(np.float32)
     flags = rows.flags
     as_it_is = rows.dtype == kind and flags.c_contiguous and flags.writeable
-    if as_it_is: return torch.from_numpy(rows)
-    return torch.from_numpy(rows.astype(kind, order='C'))
+    if not as_it_is: rows = rows.astype(kind, order='C')
+    return torch.from_numpy(rows)
 
 def _rows(vectors, at):
     "Some rows of an array, a memory map or a tensor, as a tensor."
@@ -81,7 +81,8 @@ def _rows(vectors, at):
 def _blocks(gallery, block):
     "Pairs: the number of a block's first row, and the block as a tensor."
     for first in range(0, len(gallery), block):
-        yield first, _rows(gallery, slice(first, first + block))
+        some = slice(first, first + block)
+        yield first, _rows(gallery, some)
 
 # %% ../nbs/03a_search.ipynb #737ce592
 def _check_unit(x, first, what):
@@ -109,13 +110,15 @@ def _few(groups, row, g, least):
     "`_best` from the groups `g` of the rows `row`, padded to the longest row."
     m, _, n = groups.shape
     sixteen = groups[row, :, g]
-    pair, j = (sixteen > least[row]).nonzero(as_tuple=True)
+    high = sixteen > least[row]
+    pair, j = high.nonzero(as_tuple=True)
     value = sixteen[pair, j]
     column = j*n + g[pair]
     row = row[pair]
     # rows ascend: a value's place in its row is the distance to the row's first
     first = torch.searchsorted(row, row)
-    place = torch.arange(len(row), device=row.device) - first
+    every = torch.arange(len(row), device=row.device)
+    place = every - first
     width = 0
     if len(place): width = place.max().item() + 1
     shape = m, width
@@ -136,7 +139,8 @@ def _candidates(q, gallery, c, block, dtype):
     for first, g in _blocks(gallery, block):
         g = g.to(q.device, dtype)
         _check_unit(g, first, 'gallery vector')
-        values, columns = _best(_products(rough_q, g), c, best[:, -1:])
+        products = _products(rough_q, g)
+        values, columns = _best(products, c, least=best[:, -1:])
         all_values = torch.cat([best, values], dim=1)
         all_rows = torch.cat([at, columns + first], dim=1)
         best, order = all_values.topk(c)
@@ -173,7 +177,8 @@ def sum_error(
     d:int, # coordinates
 )->float:
     "How far two float32 scores of vectors that may be `LONGEST` can be off, together."
-    return LONGEST**2*d*torch.finfo(torch.float32).eps
+    eps = torch.finfo(torch.float32).eps
+    return LONGEST**2*d*eps
 
 def _error_bound(q, rough, dtype):
     "How far rough scores (m,) of the queries may be from the exact ones, at most."
@@ -184,7 +189,8 @@ def _error_bound(q, rough, dtype):
     rounded = q.to(dtype).float()
     by_query = LONGEST*(q - rounded).norm(dim=1)
     by_gallery = LONGEST*unit_roundoff*(LONGEST + tiny)
-    return by_query + by_gallery + unit_roundoff*rough.abs() + sum_error(d)
+    by_product = unit_roundoff*rough.abs()
+    return by_query + by_gallery + by_product + sum_error(d)
 
 def _search(q, gallery, k, block, dtype):
     "Scores, rows, and whether no row can be missing; candidates from `dtype`."
@@ -195,7 +201,8 @@ def _search(q, gallery, k, block, dtype):
     last = rough[:, -1]
     margin = s[:, -1] - last
     sure = margin >= _error_bound(q, last, dtype)
-    return s, at, sure | (c == n)
+    if c == n: sure[:] = True                      # every row was a candidate
+    return s, at, sure
 
 def _scan(q, gallery, k, block):
     "One query against every row, pair by pair."
@@ -210,13 +217,16 @@ def _scan(q, gallery, k, block):
 def _search_surely(q, gallery, k, block):
     "Exact scores (m,k) and rows of queries."
     block = block or _block(q)
-    s, at, sure = _search(q, gallery, k, block=block, dtype=_fast_dtype(q, gallery))
+    fast = _fast_dtype(q, gallery)
+    s, at, sure = _search(q, gallery, k, block=block, dtype=fast)
     again = _unsure(sure)
     if len(again):
-        found = _search(q[again], gallery, k, block=block, dtype=_fine_dtype(q))
+        fine = _fine_dtype(q)
+        found = _search(q[again], gallery, k, block=block, dtype=fine)
         s[again], at[again], sure[again] = found
     for row in _unsure(sure):
-        s[row], at[row] = _scan(q[row], gallery, k, block=block)
+        found = _scan(q[row], gallery, k, block=block)
+        s[row], at[row] = found
     return s, at
 
 def _unsure(sure): return sure.logical_not().nonzero()[:, 0]

@@ -36,10 +36,12 @@ def _principal(rows):
     mean = rows.mean(0)
     length = np.linalg.norm(mean)
     first = mean/max(length, 1e-12)
-    across = np.eye(len(mean)) - np.outer(first, first)
+    along = np.outer(first, first)
+    across = np.eye(len(mean)) - along
     spread = across @ np.cov(rows.T) @ across
     _, ascending = np.linalg.eigh(spread)
-    every = np.column_stack([first, ascending[:, ::-1]])
+    principal = ascending[:, ::-1]
+    every = np.column_stack([first, principal])
     directions, _ = np.linalg.qr(every)
     return mean, directions
 
@@ -68,7 +70,9 @@ def _part(directions, width, seed):
     "The directions (d,width) of one part; the last columns, for lengths, are 0."
     columns = np.zeros((len(directions), width))
     used = directions.shape[1]
-    if used: columns[:, :used] = _mixed(directions, np.random.default_rng(seed))
+    if not used: return columns
+    rng = np.random.default_rng(seed)
+    columns[:, :used] = _mixed(directions, rng)
     return columns
 
 # %% ../nbs/03d_sketch.ipynb #492ffa08
@@ -80,7 +84,10 @@ class _Frame:
         self.steps = steps
         self.width = width
         both = 2*width
-        self.parts = slice(0, width), slice(width, both), slice(both, len(steps))
+        first = slice(0, width)
+        second = slice(width, both)
+        third = slice(both, len(steps))
+        self.parts = first, second, third
 
     def steps_of(self, part): return self.steps[self.parts[part]]
 
@@ -98,7 +105,8 @@ class _Frame:
             _part(principal[:, :held], width, seed=0),
             _part(principal[:, held:2*held], width, seed=1)]
         third = principal[:, 2*held:most]
-        pieces.append(_part(third, third.shape[1] + 2, seed=2))
+        third_width = third.shape[1] + 2
+        pieces.append(_part(third, third_width, seed=2))
         directions = np.concatenate(pieces, axis=1)
         largest = np.abs(centred @ directions).max(0)
         steps = np.maximum(1.1*largest, 1e-12)/127
@@ -162,13 +170,15 @@ def _coded_blocks(frame, gallery, parts=(0, 1)):
     coded = []
     for part in parts:
         width = len(frame.steps_of(part))
-        coded.append(np.empty((n, width), np.int8))
+        empty = np.empty((n, width), np.int8)
+        coded.append(empty)
     lengths = np.empty((len(parts), n, 2))
     for first, g in _blocks(gallery, 4096):
         g = g.float()                                         # as it will be scored
         _check_unit(g, first, 'gallery vector')
         rows = slice(first, first + len(g))
-        some, lengths[:, rows] = frame.coded(g.double().numpy(), parts)
+        some, left = frame.coded(g.double().numpy(), parts)
+        lengths[:, rows] = left
         for whole, codes in zip(coded, some): whole[rows] = codes
     return tuple(coded), lengths
 
@@ -177,7 +187,8 @@ def _longest(part):
     "The greatest length of the bytes of a row, without the last two."
     most = 0
     for first in range(0, len(part), 8192):
-        some = part[first:first + 8192, :-2].astype(np.float32)
+        rows = part[first:first + 8192, :-2]
+        some = rows.astype(np.float32)
         squares = np.einsum('ij,ij->i', some, some)
         most = max(most, squares.max().item())
     return (1.0001*most)**.5
@@ -199,7 +210,8 @@ def _with_room(frame, lengths, parts=(0, 1)):
     room = np.maximum(room, 1e-5)
     steps = frame.steps.copy()
     for part, some in zip(parts, room):
-        steps[frame.parts[part]][-2:] = some/127
+        of_part = steps[frame.parts[part]]                 # a view of them
+        of_part[-2:] = some/127
     return _Frame(frame.mean, frame.directions, steps, frame.width)
 
 # %% ../nbs/03d_sketch.ipynb #8c99e1bd
@@ -261,7 +273,8 @@ def _rounded(weights, longest, last):
     off[:, last] = 0
     lost = np.linalg.norm(off, axis=1)
     unit = unit[:, 0]
-    return whole.astype(np.int8), unit, unit*lost*longest
+    most = unit*lost*longest
+    return whole.astype(np.int8), unit, most
 
 # %% ../nbs/03d_sketch.ipynb #d0710a75
 @patch
