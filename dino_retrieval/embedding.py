@@ -32,10 +32,12 @@ def check_tta(
     tta:str|Iterable, # 'none', '', or names of TTA: a tuple, or a string with commas
 )->tuple:             # those asked for, in the order of TTA
     "Raise `ValueError` for a view that does not exist."
-    if isinstance(tta, str): asked = tta.split(',') if tta not in ('', 'none') else ()
-    else: asked = tta or ()
-    if set(asked) - set(TTA):
-        named = printable(','.join(asked))[:40]
+    if not tta or tta == 'none': return ()
+    if isinstance(tta, str): asked = tta.split(',')
+    elif isinstance(tta, Iterable): asked = list(tta)
+    else: asked = [tta]
+    if not all(name in TTA for name in asked):
+        named = printable(','.join(map(str, asked)))[:40]
         raise InputError(f"tta='{named}': choose {', '.join(TTA)} or none")
     return tuple(t for t in TTA if t in asked)
 

@@ -240,6 +240,12 @@ def n_workers(
     return 0
 
 # %% ../nbs/00c_reading.ipynb #333a46df
+def _started_crew(view, size, n):
+    "A crew whose workers are ready; None where there is no room for one."
+    try: crew = _Crew(view, (BATCHES*size, *view.shape), n)
+    except OSError: return None
+    return crew if crew.are_ready() else None
+
 def read_ahead(
     items:list,      # paths, PIL images or uint8 arrays
     view:Callable,   # EvalView or Views: an image to a uint8 tensor
@@ -254,8 +260,8 @@ def read_ahead(
         for batch in chunked(read, size): yield card(batch)
         return
     if workers:
-        crew = _Crew(view, (BATCHES*size, *view.shape), workers)
-        if crew.are_ready():
+        crew = _started_crew(view, size, workers)
+        if crew:
             yield from _by_processes(items, crew, size)
             return
         if not unasked:

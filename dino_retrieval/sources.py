@@ -486,7 +486,8 @@ class Shard:
         record = Record(f'{self.id}/{name}', '', None, member.size, self.stamp)
         if self.work.known.has(record): return 'known'
         raw = _read_member(f, member)
-        record.load = lambda: raw
+        def load(): return raw
+        record.load = load
         return record
 
 # %% ../nbs/07c_sources.ipynb #4ce775ed
@@ -770,7 +771,8 @@ class Rows:
         id:str='id',       # column of ids, if there is one
     ):
         if not hasattr(dataset, '__iter__'):
-            raise InputError(f'a {type(dataset).__name__} is no source: name a folder, a '
+            kind = type(dataset).__name__
+            raise InputError(f'an object of type {kind} is no source: name a folder, a '
                              'list, a tar or an address, or give a dataset')
         self.image = image
         self.label = label
