@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_PATCHES', 'TINY', 'LONE', 'SIZES', 'SHARES', 'POOLS', 'WEIGHTS', 'INDEX', 'LFS', 'TOP', 'WITHIN', 'TIMMS',
-           'BLOCK', 'PROCESSORS', 'Checkpoint', 'load_checkpoint']
+           'BLOCK', 'PROCESSORS', 'CALIBRATION', 'Checkpoint', 'load_checkpoint']
 
 # %% ../nbs/01e_checkpoints.ipynb #6cd52455
 import functools, inspect, json, logging, math, os, re, warnings, zipfile
@@ -541,11 +541,12 @@ def _hub_config(name):
 
 # %% ../nbs/01e_checkpoints.ipynb #9bf97c60
 PROCESSORS = 'processor_config.json', 'preprocessor_config.json'
+CALIBRATION = 'int8.safetensors'          # of a model in int8
 
 def _fetch(name, fetch, folder):
-    "Fetch the weights and the processor's settings of a Hub model."
+    "Fetch the weights of a Hub model, the processor's settings and the calibration."
     try:
-        for file in PROCESSORS:
+        for file in (*PROCESSORS, CALIBRATION):
             with suppress(EntryNotFoundError): fetch(file)
         for file in _weights_on_hub(fetch, folder): fetch(file)
     except InputError: raise

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'check_side', 'check_block', 'counted', 'printable',
            'is_uri', 'is_elsewhere', 'address', 'open_file', 'file_sha256', 'token', 'sync_folder', 'make_folder',
-           'write_safely', 'write_text', 'scores_path', 'to_json', 'stamp_of', 'write_folder', 'check_writable',
-           'claim_folder', 'check_output', 'inside', 'locked', 'check_rows', 'read_table', 'write_table', 'Log']
+           'write_safely', 'write_text', 'scores_path', 'to_json', 'stamp_of', 'write_folder', 'claim_folder',
+           'check_writable', 'check_output', 'inside', 'locked', 'check_rows', 'read_table', 'write_table', 'Log']
 
 # %% ../nbs/00b_files.ipynb #2d938609
-import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, time, zlib
+import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, tempfile, time, zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -309,20 +309,6 @@ def _is_empty(folder):
     "Does the folder hold nothing that anyone could miss?"
     return all(_is_rubbish(p) for p in folder.iterdir())
 
-# %% ../nbs/00b_files.ipynb #e2b7e9e2
-def check_writable(
-    folder:str|Path, # that is there
-    where:str='',    # start of the message
-):
-    "Raise `OSError` if no file can be made in a folder: an empty one comes and goes."
-    probe = Path(folder)/f'.{token()}'
-    try:
-        probe.touch(exist_ok=False)
-        probe.unlink()
-    except OSError as e:
-        raise OSError(f"{where}nothing can be written into '{folder}' "
-                      f'({e.strerror or e}): choose another place') from e
-
 # %% ../nbs/00b_files.ipynb #f75fbe97
 def _refuse_inputs(folder, inputs):
     "Raise `InputError` if a file that is read lies in the folder or below it."
@@ -338,7 +324,8 @@ def _check_parent(path):
     if not parent.is_dir():
         raise InputError(f"'{parent}' is a file, so '{path}' cannot be made: choose "
                          'another place')
-    check_writable(parent, f"'{path}' cannot be made: ")
+    if not os.access(parent, os.W_OK):
+        raise PermissionError(f"no permission to make '{path}': choose another folder")
 
 # %% ../nbs/00b_files.ipynb #84d857cc
 def claim_folder(
@@ -347,7 +334,7 @@ def claim_folder(
     what:str,        # what stands in such a folder, with its article: 'a gallery'
     inputs:Iterable[str|Path]=(), # files that must not lie in it
 ):
-    "Raise an error unless we may write into the folder; leaves nothing behind."
+    "Raise `InputError` unless we may write into the folder; writes nothing."
     if not str(folder).strip():
         raise InputError(f'no folder is named for {what}: name one')
     folder = Path(folder)
@@ -362,14 +349,27 @@ def claim_folder(
     if not (folder/marker).exists() and not _is_empty(folder):
         raise InputError(f"'{folder}' is not empty and is not {what} (it holds no "
                          f'{marker}): choose a new or empty folder')
-    check_writable(folder)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"no permission to write into '{folder}': choose another "
+                              'folder')
+
+# %% ../nbs/00b_files.ipynb #c19e837d
+def check_writable(
+    folder:str|Path, # that is there
+    where:str='',    # start of the message
+):
+    "Raise `OSError` if no file can be made in a folder: one is, for a moment."
+    try: tempfile.TemporaryFile(dir=folder).close()
+    except OSError as e:
+        raise OSError(f"{where}cannot write into '{folder}' ({e.strerror or e}): choose "
+                      'another place') from e
 
 # %% ../nbs/00b_files.ipynb #ecf2dee0
 def check_output(
     path:str|Path, # file to be written later
     flag:str,      # by which the user named it
 ):
-    "Raise an error if a file cannot be written; leaves nothing behind."
+    "Raise `InputError` or `OSError` if a file cannot be written; leaves nothing."
     if not str(path).strip(): raise InputError(f'{flag} is empty: name a file')
     path = Path(path)
     if path.is_dir(): raise InputError(f"{flag}: '{path}' is a folder: name a file")

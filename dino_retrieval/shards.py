@@ -263,7 +263,8 @@ def _is_begun(out, info):
 
 @contextmanager
 def _first_alone(out):
-    "Inside, no other process writes a folder's first file."
+    "Inside, no other process writes a folder's first file; the folder is there."
+    check_writable(out)
     try: lock = locked(out).acquire(timeout=WAIT)
     except Timeout:
         raise OSError(f"'{printable(out)}': another process has been writing its first "
@@ -289,12 +290,11 @@ def _part_name(rows, info):
     return f'part-{hashlib.sha256(json.dumps(kind).encode()).hexdigest()[:32]}.parquet'
 
 def write_rows(
-    out,      # folder of vectors, made if needed
+    out,      # folder of vectors; it is there
     rows:list,# dicts with COLUMNS
     info:dict,# what holds for all of them
 ):
     "Write rows into a file of a folder; `InputError` if another kind was there first."
-    make_folder(out)
     # who comes later finds the first file, and needs no lock
     turn = nullcontext() if _is_begun(out, info) else _first_alone(out)
     with turn:
