@@ -1159,6 +1159,7 @@ def free_port(
     port:int=None,  # None: the first free one of PORTS
 )->int:
     "A port that nobody listens on; raises `InputError` if there is none."
+    if port is not None: check_number('--port', port, 1, 65_535)
     for number in PORTS if port is None else (port,):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
