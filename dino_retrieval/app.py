@@ -1087,7 +1087,7 @@ def _add_search(page):
         before = query
         query = picked(shown, query, _heard(event))
         found = answer(shown, query, k, rerank, group)
-        same = before.looked_at == query.looked_at and before.row == query.row
+        same = before.looked_at == query.looked_at
         return *found, gr.skip() if same else look_html(shown, query)
     def again(query, k, rerank, group):
         return answer(shown, replace(query, line=''), k, rerank, group)

@@ -32,8 +32,8 @@ def _seen(model, picture):
 def _flips(tta):
     "Which mirror images a vector is the mean of."
     if tta in ('none', '', None): return (False,)
-    asked = [tta] if isinstance(tta, str) else list(tta)
-    if set(asked) - {'hflip'}:
+    asked = list(tta) if isinstance(tta, (tuple, list)) else [tta]
+    if any(name != 'hflip' for name in asked):
         raise InputError(f'tta={asked}: an explanation knows hflip or none')
     return (False, True) if asked else (False,)
 
