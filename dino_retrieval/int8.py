@@ -155,7 +155,7 @@ def _observed(block, x):
     fc1, fc2 = _linears(block.mlp)
     taken = dict(qkv=block.norm1(x))
     q, k, v = block._qkv(taken['qkv'], False)
-    taken['out'] = _attend(q, k, v, block.heads)
+    taken['out'] = _attend(q, k, v, block.heads, scale=1)
     y = block.out(taken['out']) + x
     taken['fc1'] = block.norm2(y)
     taken['fc2'] = F.gelu(fc1(taken['fc1']))
@@ -216,7 +216,7 @@ class _Int8Block:
         if cls_only:
             q = q[:, :1]
             x = x[:, :1].contiguous()
-        mixed = _attend(q, k, v, self.heads).float().add_(self.zero + .5)
+        mixed = _attend(q, k, v, self.heads, scale=1).float().add_(self.zero + .5)
         rows = self.out.add_to(x.flatten(0, 1), _to_bytes(mixed).flatten(0, 1))
         h = _to_bytes(F.layer_norm(rows, (d,), *self.norm2, self.eps[1]))
         h = self.fc1.gelu(h, *self.hidden)
