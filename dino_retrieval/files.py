@@ -436,6 +436,8 @@ def check_rows(
     name:str,              # of the table, as a message should give it
 ):
     "Raise `InputError` for a missing column, and for an empty or over-long cell."
+    if columns and not rows:
+        raise InputError(f"{name} has no rows; each needs {' and '.join(columns)}")
     have = set(rows[0]) if rows else set()
     missing = [c for c in columns if c not in have]
     if missing:
