@@ -989,6 +989,15 @@ def _named_loss(loss):
     if not isinstance(loss, str): return loss, loss_name(loss)
     return None, loss
 
+# %% ../nbs/02_train.ipynb #34883d80
+def _drop_calibration(model):
+    "Leave aside a model's calibration for int8, which fits only the weights of before."
+    if model.calibration is None: return
+    warnings.warn('this model is calibrated for int8, and training changes its weights: '
+                  'it trains and is saved without; afterwards, --precision int8 '
+                  'calibrates it anew', stacklevel=3)
+    model.calibration = None
+
 # %% ../nbs/02_train.ipynb #c7765185
 def fit(
     model:torch.nn.Module,  # an Embedder; trained in place
@@ -1024,6 +1033,7 @@ def fit(
 )->History:
     "Fine-tuning that is kept only if it helps; raises on bad data, settings, collapse."
     loss, name = _named_loss(loss)
+    _drop_calibration(model)
     if lr is None: lr = scaled_lr(model)
     recipe = Recipe(epochs=epochs, bs=bs, lr=lr, wd=wd, margin=margin, mining=mining,
                     patience=patience, seed=seed, precision=precision,
