@@ -998,7 +998,7 @@ def dino_embed(
     *,
     out:str,          # folder of Parquet files; what it holds is not embedded again
     shards:int=None,  # processes that share the work (default: torchrun's, or 1)
-    shard:int=None,   # which of them this is, from 0 (default: torchrun's, or 0)
+    shard:int=None,   # which of them this is, from 0 (default: torchrun's)
     ray:int=None,     # workers of the Ray cluster at RAY_ADDRESS, or of this machine
     tta:str='hflip',  # hflip, multiscale, crops, several with commas, or none
     dims:int=None,    # first numbers of a vector that are kept (default: all)

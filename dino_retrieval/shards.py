@@ -99,7 +99,8 @@ def _write_parquet(path, blocks, info):
     arrow = _arrow()
     schema = _arrow_schema(info)
     def write(to):
-        with arrow.parquet.ParquetWriter(to, schema) as writer:
+        # opened here: pyarrow takes v:12/part for a URL, and ~/part for one at home
+        with open(to, 'wb') as f, arrow.parquet.ParquetWriter(f, schema) as writer:
             for rows in blocks:
                 writer.write_table(arrow.Table.from_pylist(rows, schema))
     write_safely(path, write)
@@ -110,7 +111,9 @@ def _parquet_files(path):
     files = sorted(path.glob('[!.]*.parquet')) if path.is_dir() else [path]
     if not files: raise InputError(f"'{printable(path)}' holds no .parquet files")
     for file in files:
-        if not file.is_file(): raise InputError(f"'{printable(file)}' is no file")
+        if not file.is_file():
+            way_out = 'remove it' if os.path.lexists(file) else 'check the name'
+            raise InputError(f"'{printable(file)}' is no file: {way_out}")
     return files
 
 def _check_columns(shown, schema):
@@ -153,7 +156,7 @@ def _damage(file):
 def _open_parquet(file):
     "The file, and what holds for all its rows; raises `InputError` for another's."
     shown = printable(file)
-    with _damage(file): opened = _arrow().parquet.ParquetFile(file)
+    with _damage(file): opened = _arrow().parquet.ParquetFile(os.path.join('.', file))
     schema = opened.schema_arrow
     _check_columns(shown, schema)
     info = _info_of({PROPERTY: (schema.metadata or {}).get(PROPERTY.encode())})
@@ -230,14 +233,30 @@ def _is_mine(path, shards, shard):
     "Is a picture of this share?"
     return int(key_of(path)[:12], 16) % shards == shard
 
+def _of_torchrun(name):
+    "A number that torchrun gives each of its processes; None where it has not."
+    text = os.environ.get(name, '').strip()
+    if not text: return None
+    try: return int(text)
+    except ValueError:
+        raise InputError(f'{name}={printable(text)[:40]} in the environment: torchrun '
+                         'would set a number there: unset it') from None
+
 def shares(
     shards:int=None, # processes that share the work; None: torchrun's, or 1
-    shard:int=None,  # which of them this is, from 0; None: torchrun's, or 0
+    shard:int=None,  # which of them this is, from 0; None: torchrun's; of one: 0
 )->tuple:            # both
     "How many processes there are and which is this one; raises `InputError`."
-    shards = int(os.environ.get('WORLD_SIZE', 1)) if shards is None else shards
-    shard = int(os.environ.get('RANK', 0)) if shard is None else shard
+    if shards is None: shards = _of_torchrun('WORLD_SIZE')
+    if shard is None: shard = _of_torchrun('RANK')
+    if shards is None and shard:
+        raise InputError(f'shard={shard}: of how many? add --shards (shards=)')
+    shards = 1 if shards is None else shards
     check_number('shards', shards, 1, 100_000)
+    if shard is None and shards > 1:
+        raise InputError(f'shards={shards}: which of them is this? add --shard (shard=), '
+                         f'from 0 to {shards - 1}')
+    shard = 0 if shard is None else shard
     check_number('shard', shard, 0, shards - 1)
     return shards, shard
 
@@ -320,6 +339,7 @@ def claim_vectors(
     _arrow()                                 # before a day of work
     if is_uri(out):
         raise InputError(f"'{printable(out)}' is no folder: vectors go into one")
+    _as_text(str(out))
     if _has_parts(out) or _has_int8_model(out): check_writable(out)
     else: claim_folder(out, 'part-*.parquet', 'a folder of vectors')
 
@@ -431,7 +451,7 @@ def embed_to(
     images,            # ImageSet, or a list of paths
     tta=('hflip',),    # views beside the plain one, of TTA
     shards:int=None,   # processes that share the work; None: torchrun's, or 1
-    shard:int=None,    # which of them this is, from 0; None: torchrun's, or 0
+    shard:int=None,    # which of them this is, from 0; None: torchrun's
     **kwargs,          # of embed: batch_size, precision, progress
 )->dict:               # numbers of pictures embedded, left_out and kept
     "Embed this process's share of the images that the folder does not hold yet."
