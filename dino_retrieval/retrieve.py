@@ -194,6 +194,10 @@ def _quantised_for(model, images, path, calibration):
     there = {} if path is None else read_info(path) or {}
     if there.get('model'):
         kept = read_calibration(Path(path)/'model', model)
+        if kept is None and CALIBRATION in there['model']:
+            raise InputError(f"the gallery '{printable(path)}' has lost "
+                             f'model/{CALIBRATION}: restore it from a copy, or use '
+                             'another folder')
         if kept is None:
             raise InputError(f"the gallery '{printable(path)}' is not in int8: leave "
                              "precision='int8' out, or use another folder")
@@ -519,8 +523,10 @@ def kept_model(self:InFolder):
     "The model that is kept in the folder."
     home = self.folder/'model'
     if not model_is_sound(self.folder, self.info):
-        raise InputError(f"'{home}' is damaged or missing: dino_index with the same "
-                         'model repairs it')
+        way_out = 'dino_index with the same model repairs it'
+        if CALIBRATION in (self.info['model'] or ()):
+            way_out = 'dino_index with a copy of it repairs it, as it is in int8'
+        raise InputError(f"'{home}' is damaged or missing: {way_out}")
     return Embedder.from_pretrained(home, trainable_layers=())
 
 # %% ../nbs/03_retrieve.ipynb #20c7408e
