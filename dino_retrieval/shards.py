@@ -456,12 +456,14 @@ def embed_to(
 )->dict:               # numbers of pictures embedded, left_out and kept
     "Embed this process's share of the images that the folder does not hold yet."
     shards, shard = shares(shards, shard)
-    model, kwargs = with_precision(out, model, images, kwargs)
-    maker = Maker(model, check_tta(tta), **kwargs)
-    info = _info_for(maker)
+    tta = check_tta(tta)
     labels = _pictures(images)
     mine = {path: labels[path] for path in labels if _is_mine(path, shards, shard)}
     _check_names(mine)
+    # from here on the folder may hold something, a model in int8 to begin with
+    model, kwargs = with_precision(out, model, images, kwargs)
+    maker = Maker(model, tta, **kwargs)
+    info = _info_for(maker)
     old = _stored_rows(out, info)
     files, bad = _files_now(mine, old)
     new = [f for f in files if f.path not in old or old[f.path][:4] != f]
