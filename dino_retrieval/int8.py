@@ -86,7 +86,7 @@ class _Int8Linear:
 
     def gelu(self, x, step, zero):
         "GELU of the product, as bytes again."
-        return self._product(x, torch.uint8, step, zero=zero, then='gelu')
+        return self._product(x, torch.uint8, step=step, zero=zero, then='gelu')
 
     def _product(self, x, dtype, step=1., zero=0, then='none'):
         way = 'none' if then == 'gelu' else ''       # GELU as it is defined, no tanh
@@ -109,7 +109,8 @@ def _divisors(x, weight):
     most = x.abs().amax(0).clamp(min=1e-5)
     most_weight = weight.abs().amax(0).clamp(min=1e-5)
     d = most**SMOOTH/most_weight**(1 - SMOOTH)
-    return (d/d.log().mean().exp()).clamp(1e-3, 1e3)
+    mean = d.log().mean().exp()                      # the geometric one
+    return (d/mean).clamp(1e-3, 1e3)
 
 def _step(low, high):
     "Step and zero of a range that holds 0."
@@ -117,35 +118,54 @@ def _step(low, high):
     return step, round(-low/step)
 
 def _rounded(x, low, high):
+    "What is left of floats x by way of bytes of a range."
     step, zero = _step(low, high)
-    return step*((x/step + zero).round().clamp(0, 255) - zero)
+    whole = (x/step + zero).round()
+    return step*(whole.clamp(0, 255) - zero)
+
+def _ends(numbers, cut):
+    "The range of sorted numbers but for a fraction at either end; it holds 0."
+    at = int(cut*len(numbers))
+    low = numbers[at].item()
+    high = numbers[-1 - at].item()
+    return min(low, 0.), max(high, 0.)
 
 def _range(x, weight):
     "The (low, high) of inputs (n,k) for which their product loses least."
     some = x[::max(1, len(x)//256)]
     exact = some @ weight.T
-    numbers = x.flatten()[::max(1, x.numel()//300_000)].sort().values
-    best = None
+    every = max(1, x.numel()//300_000)
+    numbers = x.flatten()[::every].sort().values
+    numbers[0] = x.min()
+    numbers[-1] = x.max()
+    tried = []
     for cut in CUTS:
-        low, high = x.min(), x.max()
-        at = int(cut*len(numbers))
-        if at: low, high = numbers[at], numbers[-1 - at]
-        low, high = min(low.item(), 0.), max(high.item(), 0.)
-        error = (_rounded(some, low, high) @ weight.T - exact).square().sum().item()
-        if best is None or error < best[0]: best = error, low, high
-    return torch.tensor(best[1:])
+        low, high = _ends(numbers, cut)
+        product = _rounded(some, low, high) @ weight.T
+        error = (product - exact).square().sum().item()
+        tried.append((error, low, high))
+    _, low, high = min(tried)
+    return torch.tensor([low, high])
 
 # %% ../nbs/01g_int8.ipynb #83f8a25f
 PRODUCTS = 'qkv', 'out', 'fc1', 'fc2'       # of a block
 
 def _steps(known, name):
     "Divisors, step and zero of the input of a product."
-    return known[f'{name}.divisors'], *_step(*known[f'{name}.range'].tolist())
+    low, high = known[f'{name}.range'].tolist()
+    step, zero = _step(low, high)
+    return known[f'{name}.divisors'], step, zero
 
 def _into_norm(norm, divisors, step, zero):
-    "Weight and bias of a layer norm whose output is divided, shifted, and half up."
+    "Weight, bias and eps of a layer norm whose output is divided, shifted, and half up."
     scale = divisors*step
-    return norm.weight/scale, norm.bias/scale + zero + .5
+    weight = norm.weight/scale
+    bias = norm.bias/scale + zero + .5
+    return weight, bias, norm.eps
+
+def _normed(x, norm):
+    "Tokens x after a norm of `_into_norm`, as bytes."
+    return _to_bytes(F.layer_norm(x, x.shape[-1:], *norm))
 
 # %% ../nbs/01g_int8.ipynb #a5857416
 ROWS = 8192          # tokens by which a block is calibrated
@@ -153,13 +173,19 @@ ROWS = 8192          # tokens by which a block is calibrated
 def _observed(block, x):
     "Inputs of the products of a `_FrozenBlock` by name, and its output, for tokens x."
     fc1, fc2 = _linears(block.mlp)
-    taken = dict(qkv=block.norm1(x))
-    q, k, v = block._qkv(taken['qkv'], False)
-    taken['out'] = _attend(q, k, v, block.heads, scale=1)
-    y = block.out(taken['out']) + x
-    taken['fc1'] = block.norm2(y)
-    taken['fc2'] = F.gelu(fc1(taken['fc1']))
-    return taken, fc2(taken['fc2']) + y
+    normed = block.norm1(x)
+    q, k, v = block._qkv(normed, False)
+    mixed = _attend(q, k, v, block.heads, scale=1)
+    y = block.out(mixed) + x
+    normed_again = block.norm2(y)
+    hidden = F.gelu(fc1(normed_again))
+    taken = dict(qkv=normed, out=mixed, fc1=normed_again, fc2=hidden)
+    return taken, fc2(hidden) + y
+
+def _weights(block):
+    "The weights of the products of a `_FrozenBlock` by name."
+    fc1, fc2 = _linears(block.mlp)
+    return dict(qkv=block.weight, out=block.out.weight, fc1=fc1.weight, fc2=fc2.weight)
 
 def _calibrated(block, x, micro):
     "Divisors and ranges of a float32 block by name, and its output, for tokens x."
@@ -168,12 +194,12 @@ def _calibrated(block, x, micro):
     every = max(1, x.shape[0]*x.shape[1]//ROWS)
     for some in x.split(micro):
         taken, y = _observed(block, some)
-        for name in PRODUCTS: rows[name].append(taken[name].flatten(0, 1)[::every])
+        for name in PRODUCTS:
+            inputs = taken[name].flatten(0, 1)
+            rows[name].append(inputs[::every])
         out.append(y)
-    fc1, fc2 = _linears(block.mlp)
-    weights = dict(qkv=block.weight, out=block.out.weight, fc1=fc1.weight, fc2=fc2.weight)
     known = {}
-    for name, weight in weights.items():
+    for name, weight in _weights(block).items():
         some = torch.cat(rows.pop(name))
         d = torch.ones(weight.shape[1])
         if name != 'fc2': d = _divisors(some, weight)
@@ -181,46 +207,56 @@ def _calibrated(block, x, micro):
         known[f'{name}.range'] = _range(some/d, weight*d)
     return known, torch.cat(out)
 
+# %% ../nbs/01g_int8.ipynb #3d7f728d
+def _with_values_in(block, step):
+    "Weight and bias of q, k and v of a block, the values as multiples of step (d,)."
+    d = len(step)
+    weight = block.weight.clone()
+    bias = torch.zeros(3*d) if block.bias is None else block.bias.clone()
+    weight[2*d:] /= step[:, None]
+    bias[2*d:] /= step
+    return weight, bias
+
 # %% ../nbs/01g_int8.ipynb #8e7b2b47
 class _Int8Block:
     "A block whose products are of bytes, from a float32 `_FrozenBlock`."
     def __init__(self, block, known, dtype):
         self.heads = block.heads
-        self.eps = block.norm1.eps, block.norm2.eps
         self.dtype = dtype
-        d = len(block.out.bias)
-        fc1, fc2 = _linears(block.mlp)
         divisors, step, zero = _steps(known, 'qkv')
-        self.norm1 = _into_norm(block.norm1, divisors, step, zero)
-        weight, bias = block.weight*divisors, block.bias
-        bias = torch.zeros(3*d) if bias is None else bias.clone()
-        divisors, self.step, self.zero = _steps(known, 'out')
+        self.norm1 = _into_norm(block.norm1, divisors, step=step, zero=zero)
+        mixed_divisors, mixed_step, self.zero = _steps(known, 'out')
         # attention's output is a mean of values: these are made as it must be
-        weight[2*d:] /= (divisors*self.step)[:, None]
-        bias[2*d:] /= divisors*self.step
-        self.qkv = _Int8Linear(weight, bias, step, zero)
-        self.out = _Int8Linear(block.out.weight*divisors, block.out.bias, self.step,
-                               self.zero)
+        weight, bias = _with_values_in(block, mixed_divisors*mixed_step)
+        self.qkv = _Int8Linear(weight*divisors, bias, step=step, zero=zero)
+        self.out = _Int8Linear(block.out.weight*mixed_divisors, block.out.bias,
+                               step=mixed_step, zero=self.zero)
+        self._quantise_mlp(block, known)
+
+    def _quantise_mlp(self, block, known):
+        fc1, fc2 = _linears(block.mlp)
         divisors, step, zero = _steps(known, 'fc1')
-        self.norm2 = _into_norm(block.norm2, divisors, step, zero)
-        self.fc1 = _Int8Linear(fc1.weight*divisors, fc1.bias, step, zero)
-        _, *self.hidden = _steps(known, 'fc2')
-        self.fc2 = _Int8Linear(fc2.weight, fc2.bias, *self.hidden)
+        self.norm2 = _into_norm(block.norm2, divisors, step=step, zero=zero)
+        self.fc1 = _Int8Linear(fc1.weight*divisors, fc1.bias, step=step, zero=zero)
+        _, step, zero = _steps(known, 'fc2')
+        self.hidden = dict(step=step, zero=zero)
+        self.fc2 = _Int8Linear(fc2.weight, fc2.bias, **self.hidden)
 
     def __call__(self, x, cls_only=False):
         "Tokens (b,t,d) float32 after the block; overwrites them."
         b, t, d = x.shape
         x = x.float()
-        h = _to_bytes(F.layer_norm(x, (d,), *self.norm1, self.eps[0]))
-        q, k, v = self.qkv(h.flatten(0, 1), self.dtype).view(b, t, 3*d).chunk(3, -1)
+        normed = _normed(x, self.norm1).flatten(0, 1)
+        qkv = self.qkv(normed, self.dtype).view(b, t, 3*d)
+        q, k, v = qkv.chunk(3, -1)
         if cls_only:
             q = q[:, :1]
             x = x[:, :1].contiguous()
-        mixed = _attend(q, k, v, self.heads, scale=1).float().add_(self.zero + .5)
+        mixed = _attend(q, k, v, self.heads, scale=1).float()
+        mixed += self.zero + .5
         rows = self.out.add_to(x.flatten(0, 1), _to_bytes(mixed).flatten(0, 1))
-        h = _to_bytes(F.layer_norm(rows, (d,), *self.norm2, self.eps[1]))
-        h = self.fc1.gelu(h, *self.hidden)
-        return self.fc2.add_to(rows, h).view(b, -1, d)
+        hidden = self.fc1.gelu(_normed(rows, self.norm2), **self.hidden)
+        return self.fc2.add_to(rows, hidden).view(b, -1, d)
 
 # %% ../nbs/01g_int8.ipynb #f874e145
 LEAST = 8            # pictures to calibrate on
