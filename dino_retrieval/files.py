@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'LITTER', 'LONGEST', 'InputError', 'check_number', 'check_side', 'check_block', 'counted', 'printable',
-           'is_uri', 'is_elsewhere', 'address', 'open_file', 'file_sha256', 'token', 'sync_folder', 'make_folder',
-           'write_safely', 'write_text', 'scores_path', 'to_json', 'stamp_of', 'write_folder', 'claim_folder',
-           'check_writable', 'check_output', 'inside', 'locked', 'check_rows', 'read_table', 'write_table', 'Log']
+           'from_torchrun', 'is_uri', 'is_elsewhere', 'address', 'open_file', 'file_sha256', 'token', 'sync_folder',
+           'make_folder', 'write_safely', 'write_text', 'scores_path', 'to_json', 'stamp_of', 'write_folder',
+           'claim_folder', 'check_writable', 'check_output', 'inside', 'locked', 'check_rows', 'read_table',
+           'write_table', 'Log']
 
 # %% ../nbs/00b_files.ipynb #2d938609
 import csv, hashlib, io, json, math, os, re, secrets, shutil, stat, tempfile, time, zlib
@@ -77,6 +78,18 @@ def printable(
 )->str:    # control characters and lone surrogates are escaped
     "The text with every character that is not printable escaped, as in `\\x1b`."
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+# %% ../nbs/00b_files.ipynb #61a2af15
+def from_torchrun(
+    name:str, # WORLD_SIZE or RANK
+)->int:       # None: torchrun has not set it
+    "A number that torchrun gives each of its processes; raises `InputError`."
+    text = os.environ.get(name, '').strip()
+    if not text: return None
+    try: return int(text)
+    except ValueError:
+        raise InputError(f'{name}={printable(text)[:40]} in the environment: torchrun '
+                         'would set a number there: unset it') from None
 
 # %% ../nbs/00b_files.ipynb #662b2e38
 def is_uri(

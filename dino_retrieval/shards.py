@@ -16,8 +16,8 @@ from filelock import Timeout
 
 from .embedding import check_tta, quantised
 from .files import (
-    InputError, check_number, check_writable, claim_folder, inside, is_elsewhere, is_uri,
-    locked, make_folder, printable, token, write_safely)
+    InputError, check_number, check_writable, claim_folder, from_torchrun, inside,
+    is_elsewhere, is_uri, locked, make_folder, printable, token, write_safely)
 from .int8 import check_int8
 from .model import CALIBRATION, Embedder
 from .retrieve import Maker, _pictures, _with_calibration
@@ -233,22 +233,13 @@ def _is_mine(path, shards, shard):
     "Is a picture of this share?"
     return int(key_of(path)[:12], 16) % shards == shard
 
-def _of_torchrun(name):
-    "A number that torchrun gives each of its processes; None where it has not."
-    text = os.environ.get(name, '').strip()
-    if not text: return None
-    try: return int(text)
-    except ValueError:
-        raise InputError(f'{name}={printable(text)[:40]} in the environment: torchrun '
-                         'would set a number there: unset it') from None
-
 def shares(
     shards:int=None, # processes that share the work; None: torchrun's, or 1
     shard:int=None,  # which of them this is, from 0; None: torchrun's; of one: 0
 )->tuple:            # both
     "How many processes there are and which is this one; raises `InputError`."
-    if shards is None: shards = _of_torchrun('WORLD_SIZE')
-    if shard is None: shard = _of_torchrun('RANK')
+    if shards is None: shards = from_torchrun('WORLD_SIZE')
+    if shard is None: shard = from_torchrun('RANK')
     if shards is None and shard:
         raise InputError(f'shard={shard}: of how many? add --shards (shards=)')
     shards = 1 if shards is None else shards

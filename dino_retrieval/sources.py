@@ -27,10 +27,9 @@ from .files import (
     LONGEST, MAX_BYTES, InputError, is_uri, make_folder, open_file, printable)
 from .model import Embedder
 from .retrieve import Maker
-from dino_retrieval.shards import (
+from .shards import (
     BLOCK, PART, _arrow, _check_same, _damage, _info_for, _is_mine, _open_parquet,
-    _parquet_files, _part_name, _row, _write_parquet, claim_vectors, embed_to, shares,
-    with_precision)
+    _parquet_files, _row, claim_vectors, embed_to, shares, with_precision, write_rows)
 from .store import File
 
 # %% ../nbs/07c_sources.ipynb #35c86d95
@@ -938,7 +937,7 @@ def embed_source(
     source,          # of open_source, or what it takes
     tta=('hflip',),  # views beside the plain one, of TTA
     shards:int=None, # processes that share the work; None: torchrun's, or 1
-    shard:int=None,  # which of them this is, from 0; None: torchrun's, or 0
+    shard:int=None,  # which of them this is, from 0; None: torchrun's; of one: 0
     **kwargs,        # of embed: batch_size, precision, progress
 )->dict:             # numbers of pictures embedded, left_out and kept
     "Embed this process's share of a source, without what the folder holds already."
@@ -956,7 +955,7 @@ def embed_source(
     def write():
         if rows:
             make_folder(out)                   # not before there is something to keep
-            _write_parquet(Path(out)/_part_name(rows, info), [rows], info)
+            write_rows(out, rows, info)
         rows.clear()
     try:
         for row in _new_rows(source, work, maker, counts):

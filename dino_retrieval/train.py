@@ -25,7 +25,7 @@ from .cache import CACHE, TokenCache, content_hashes
 from .batches import PKSampler, TrainView, TripletDataset, ViewDataset
 from .data import (
     BadImage, ImageSet, check_classes, drop_unreadable, skip_bad)
-from .files import InputError, check_number
+from .files import InputError, check_number, from_torchrun
 from .fast import tail, trunk
 from .guard import (
     LINE, CollapseMonitor, between, has_company, is_significant_gain, leave_one_out)
@@ -861,7 +861,7 @@ def _notes(trainer, config):
 # %% ../nbs/02_train.ipynb #1203c2a9
 def _accelerator(report_to, out):
     "`accelerate`, where several processes or a tracker need it."
-    if int(os.environ.get('WORLD_SIZE', 1)) == 1 and not report_to: return None
+    if (from_torchrun('WORLD_SIZE') or 1) == 1 and not report_to: return None
     try: from accelerate import Accelerator
     except ImportError:
         raise InputError('several processes and trackers need accelerate: '

@@ -8,7 +8,7 @@ __all__ = ['SPACE', 'BUDGET', 'FINALISTS', 'RUNGS', 'RUNGS_UNSEEN', 'RUNGS_FOLDS
            'together', 'number_of_folds', 'folds_of', 'class_folds', 'plot_tried', 'spent_epochs', 'tune']
 
 # %% ../nbs/02d_tune.ipynb #acd4da19
-import copy, functools, math, os, time
+import copy, functools, math, time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 from .cache import TokenCache
 from .data import ImageSet, by_class
 from .embedding import progress_bar
-from .files import InputError, check_number, write_safely, write_table
+from .files import (
+    InputError, check_number, from_torchrun, write_safely, write_table)
 from .guard import (
     FEW_CLASSES, LINE, CollapseError, between, gain, has_company, leave_one_out)
 from .losses import NormalizedSoftmax
@@ -764,7 +765,7 @@ def _find(self:_Keeper, all_images):
 # %% ../nbs/02d_tune.ipynb #8cb1555e
 def _check_tune(train, valid, base, cache):
     "Raise `InputError` where a search cannot be made."
-    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+    if (from_torchrun('WORLD_SIZE') or 1) > 1:
         raise InputError('tune runs in one process: start it without torchrun')
     if valid is None:
         raise InputError('tune needs a validation part: half of it chooses, half judges')
