@@ -49,20 +49,20 @@ def _attend(q, k, v, heads, scale=None):
     else: y = F.scaled_dot_product_attention(q, k, v, scale=scale)
     return y.transpose(1, 2).flatten(2)
 
-def _filling(t):
-    "By how many scores a row of t is filled up; none where few numbers are left over."
-    more = -t % LANES
-    return more if more < LANES - 8 else 0
+def _padding(t):
+    "Scores that fill a row of t up to whole registers; 0 where few are left over."
+    over = t % LANES
+    return LANES - over if over > 8 else 0
 
 def _written_out(q, k, v):
     "Attention by batched products, of q already scaled; the scores are overwritten."
     b, heads, s, _ = q.shape
     t = k.shape[2]
-    filled = q.new_empty(b*heads, s, t + _filling(t))
-    filled[..., t:] = -torch.inf
-    scores = filled[..., :t]
+    padded = q.new_empty(b*heads, s, t + _padding(t))
+    padded[..., t:] = -torch.inf
+    scores = padded[..., :t]
     torch.bmm(q.flatten(0, 1), k.flatten(0, 1).mT, out=scores)
-    torch.softmax(filled, -1, out=filled)
+    torch.softmax(padded, -1, out=padded)
     return torch.bmm(scores, v.flatten(0, 1)).unflatten(0, (b, heads))
 
 # %% ../nbs/01a_fast.ipynb #c06cd0c4

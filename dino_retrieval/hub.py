@@ -73,8 +73,8 @@ def _sentence_transformers(model):
     return files
 
 # %% ../nbs/01c_hub.ipynb #1e5a9f8d
-INT8_NOTE = ('Calibrated for int8, in which dino_retrieval embeds with it; others\n'
-             'compute in float32. The vectors differ a little: keep them apart.')
+INT8_NOTE = ('Calibrated for int8: dino_retrieval embeds with it in int8, other\n'
+             'libraries in float32. The vectors differ a little: keep them apart.')
 
 def _card(model, notes):
     "A model card in Markdown."

@@ -31,7 +31,7 @@ def has_int8()->bool:
     return fast and known and torch.backends.mkldnn.is_available()
 
 def check_int8(
-    model:Embedder,
+    model:Embedder, # to be run in int8
 ):
     "Raise `InputError` where a model cannot run in int8, saying why."
     kind = model.device.type
@@ -157,7 +157,7 @@ def _steps(known, name):
     return known[f'{name}.divisors'], step, zero
 
 def _into_norm(norm, divisors, step, zero):
-    "Weight, bias and eps of a layer norm whose output is divided, shifted, and half up."
+    "Weight, bias and eps of a norm that divides, shifts, and adds the half for rounding."
     scale = divisors*step
     weight = norm.weight/scale
     bias = norm.bias/scale + zero + .5
@@ -278,7 +278,7 @@ def _lost(block, x, y):
 
 @torch.no_grad()
 def calibrate(
-    model:Embedder,
+    model:Embedder,      # in float; it stays as it is
     pixels:torch.Tensor, # (n,3,size,size) normalised floats, n >= 8; 100 are plenty
 )->dict:                 # {'0.qkv.range': tensor, ...}
     "Divisors and ranges of a model's blocks; those that lose much have none."

@@ -991,11 +991,11 @@ def _named_loss(loss):
 
 # %% ../nbs/02_train.ipynb #34883d80
 def _drop_calibration(model):
-    "Leave aside a model's calibration for int8, which fits only the weights of before."
+    "Drop a model's calibration for int8, which fits its old weights only."
     if model.calibration is None: return
     warnings.warn('this model is calibrated for int8, and training changes its weights: '
-                  'it trains and is saved without; afterwards, --precision int8 '
-                  'calibrates it anew', stacklevel=3)
+                  'the calibration is dropped; embed with --precision int8 '
+                  "(precision='int8') afterwards to calibrate again", stacklevel=3)
     model.calibration = None
 
 # %% ../nbs/02_train.ipynb #c7765185
@@ -1033,7 +1033,6 @@ def fit(
 )->History:
     "Fine-tuning that is kept only if it helps; raises on bad data, settings, collapse."
     loss, name = _named_loss(loss)
-    _drop_calibration(model)
     if lr is None: lr = scaled_lr(model)
     recipe = Recipe(epochs=epochs, bs=bs, lr=lr, wd=wd, margin=margin, mining=mining,
                     patience=patience, seed=seed, precision=precision,
@@ -1044,8 +1043,10 @@ def fit(
     how = dict(out=out, resume=resume, overwrite=overwrite, cache=cache, workers=workers,
                max_bad=max_bad, save_every=save_every, report_to=report_to,
                progress=progress)
+    if budget is not None and not tune:
+        raise InputError(f'budget={budget}: it is for tune=True')
+    _drop_calibration(model)
     if tune: return _tune(model, train, valid, recipe, budget=budget, **how)
-    if budget is not None: raise InputError(f'budget={budget}: it is for tune=True')
     return _fit(model, train, valid, recipe, loss=loss, **how)
 
 # %% ../nbs/02_train.ipynb #c671c331
