@@ -1011,11 +1011,10 @@ def dino_embed(
     from dino_retrieval.sources import embed_source, open_source
     _check_model(run)
     _check_dims(run, dims)
-    are_given = (shards, shard) != (None, None)
-    shards, shard = shares(shards, shard)
-    if ray and (are_given or shards > 1):
+    if ray and ((shards, shard) != (None, None) or shares()[0] > 1):
         raise InputError('--ray shares the work by itself: leave --shards, --shard and '
                          'torchrun out')
+    shards, shard = shares(shards, shard)
     claim_vectors(out)
     if ray:
         from dino_retrieval.ray_embed import embed_ray

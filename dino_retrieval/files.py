@@ -316,7 +316,8 @@ _HALF_WRITTEN = re.compile('[.][0-9a-f]{8}([.].*)?')    # a name by `token`
 
 def _is_rubbish(path):
     if path.name in LITTER or _HALF_WRITTEN.fullmatch(path.name): return True
-    return path.name == 'lock' and not path.is_symlink() and path.stat().st_size == 0
+    if path.name not in ('lock', '.lock') or path.is_symlink(): return False
+    return path.stat().st_size == 0
 
 def _is_empty(folder):
     "Does the folder hold nothing that anyone could miss?"
@@ -367,12 +368,24 @@ def claim_folder(
                               'folder')
 
 # %% ../nbs/00b_files.ipynb #c19e837d
+def _try_named(folder):
+    "Write a file and remove it; `tempfile` on Windows may retry a refusal for ever."
+    path = Path(folder)/f'.{token()}'
+    f = open(path, 'xb')
+    try:
+        with f: f.write(bytes(4096))
+    finally: path.unlink()
+
+def _try_unnamed(folder):
+    with tempfile.TemporaryFile(dir=folder) as f: f.write(bytes(4096))
+
 def check_writable(
     folder:str|Path, # that is there
     where:str='',    # start of the message
 ):
-    "Raise `OSError` if no file can be made in a folder: one is, for a moment."
-    try: tempfile.TemporaryFile(dir=folder).close()
+    "Raise `OSError` if a folder takes no file: one is written and removed."
+    attempt = _try_named if os.name == 'nt' else _try_unnamed
+    try: attempt(folder)
     except OSError as e:
         raise OSError(f"{where}cannot write into '{folder}' ({e.strerror or e}): choose "
                       'another place') from e
@@ -411,11 +424,12 @@ def inside(
 
 # %% ../nbs/00b_files.ipynb #497b7e83
 def locked(
-    folder:str|Path, # in which the file lock is made
+    folder:str|Path, # in which the lock file is made
     timeout:float=0, # seconds to wait for another process; -1: for ever
+    name:str='lock', # of that file
 )->FileLock:         # a context manager
     "The folder's lock, which its process releases even when killed; raises `Timeout`."
-    return FileLock(inside(folder, 'lock'), timeout=timeout)
+    return FileLock(inside(folder, name), timeout=timeout)
 
 # %% ../nbs/00b_files.ipynb #ffa5086a
 def _decoded(path, raw):

@@ -67,7 +67,10 @@ def _unnamed_memory(n):
     if hasattr(os, 'memfd_create'): fd = os.memfd_create('dino_retrieval')
     else:
         with tempfile.TemporaryFile() as f: fd = os.dup(f.fileno())
-    os.truncate(fd, n)
+    try: os.truncate(fd, n)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 def _slots(fd, shape):
@@ -241,10 +244,10 @@ def n_workers(
 
 # %% ../nbs/00c_reading.ipynb #333a46df
 def _started_crew(view, size, n):
-    "A crew whose workers are ready; None where there is no room for one."
-    try: crew = _Crew(view, (BATCHES*size, *view.shape), n)
-    except OSError: return None
-    return crew if crew.are_ready() else None
+    "A crew whose workers are ready; raises `OSError` where there is no room for one."
+    crew = _Crew(view, (BATCHES*size, *view.shape), n)
+    if not crew.are_ready(): raise OSError('one ended before it was ready')
+    return crew
 
 def read_ahead(
     items:list,      # paths, PIL images or uint8 arrays
@@ -260,13 +263,15 @@ def read_ahead(
         for batch in chunked(read, size): yield card(batch)
         return
     if workers:
-        crew = _started_crew(view, size, workers)
-        if crew:
+        try: crew = _started_crew(view, size, workers)
+        except OSError as e:
+            if not unasked:
+                why = e.strerror or e
+                raise InputError(f'workers={workers}: processes could not be started '
+                                 f'({why}); pass workers=0 for threads') from e
+        else:
             yield from _by_processes(items, crew, size)
             return
-        if not unasked:
-            raise InputError(f'workers={workers}: a process could not be started; pass '
-                             'workers=0 for threads')
     yield from chunked(_by_threads(items, view, 2*size), size)
 
 # %% ../nbs/00c_reading.ipynb #96c77e8e

@@ -9,6 +9,7 @@ __all__ = ['PROPERTY', 'FIELDS', 'BLOCK', 'COLUMNS', 'WAIT', 'INT8_MODEL', 'PART
 # %% ../nbs/07a_shards.ipynb #ea28ae77
 import hashlib, importlib.util, json, os, shutil
 from contextlib import contextmanager, nullcontext
+from numbers import Integral
 from pathlib import Path
 
 from fastcore.basics import chunked
@@ -233,23 +234,30 @@ def _is_mine(path, shards, shard):
     "Is a picture of this share?"
     return int(key_of(path)[:12], 16) % shards == shard
 
+def _check_whole(name, value, least, most):
+    "Raise `InputError` unless the value is a whole number in the range."
+    check_number(name, value, least, most)
+    if not isinstance(value, Integral):
+        raise InputError(f'{name}={value}: choose a whole number')
+
 def shares(
     shards:int=None, # processes that share the work; None: torchrun's, or 1
-    shard:int=None,  # which of them this is, from 0; None: torchrun's; of one: 0
+    shard:int=None,  # which of them, from 0; None: torchrun's, or 0 if shards is 1
 )->tuple:            # both
     "How many processes there are and which is this one; raises `InputError`."
-    if shards is None: shards = from_torchrun('WORLD_SIZE')
-    if shard is None: shard = from_torchrun('RANK')
-    if shards is None and shard:
-        raise InputError(f'shard={shard}: of how many? add --shards (shards=)')
-    shards = 1 if shards is None else shards
-    check_number('shards', shards, 1, 100_000)
-    if shard is None and shards > 1:
-        raise InputError(f'shards={shards}: which of them is this? add --shard (shard=), '
-                         f'from 0 to {shards - 1}')
-    shard = 0 if shard is None else shard
-    check_number('shard', shard, 0, shards - 1)
-    return shards, shard
+    n = from_torchrun('WORLD_SIZE') if shards is None else shards
+    i = from_torchrun('RANK') if shard is None else shard
+    if n is None and (i or shard is not None):
+        raise InputError(f'shard={i}: of how many? add --shards (shards=)')
+    if n is None: n = 1
+    _check_whole('shards', n, 1, 100_000)
+    if i is None and n > 1:
+        given = f'WORLD_SIZE={n} in the environment' if shards is None else f'shards={n}'
+        raise InputError(f'{given}: which of them is this? add --shard (shard=), '
+                         f'from 0 to {n - 1}')
+    if i is None: i = 0
+    _check_whole('shard', i, 0, n - 1)
+    return n, i
 
 def _check_names(labels):
     "Raise `InputError` for a name that Parquet cannot hold, before a day of work."
@@ -275,10 +283,11 @@ def _is_begun(out, info):
 def _first_alone(out):
     "Inside, no other process writes a folder's first file; the folder is there."
     check_writable(out)
-    try: lock = locked(out).acquire(timeout=WAIT)
+    try: lock = locked(out, name='.lock').acquire(timeout=WAIT)
     except Timeout:
         raise OSError(f"'{printable(out)}': another process has been writing its first "
                       f'file for {WAIT} seconds: end it, and run this again') from None
+    except OSError: lock = nullcontext()     # a disk without locks
     with lock: yield
 
 # %% ../nbs/07a_shards.ipynb #ff134b38
@@ -305,11 +314,12 @@ def write_rows(
     info:dict,# what holds for all of them
 ):
     "Write rows into a file of a folder; `InputError` if another kind was there first."
+    path = Path(out)/_part_name(rows, info)
     # who comes later finds the first file, and needs no lock
-    turn = nullcontext() if _is_begun(out, info) else _first_alone(out)
-    with turn:
-        _is_begun(out, info)
-        _write_parquet(Path(out)/_part_name(rows, info), [rows], info)
+    if _is_begun(out, info): return _write_parquet(path, [rows], info)
+    with _first_alone(out):
+        _is_begun(out, info)                 # another process may have been first
+        _write_parquet(path, [rows], info)
 
 def _write_part(out, files, labels, maker, info):
     "Embed files into one Parquet file of a folder; why some could not be."
@@ -326,13 +336,14 @@ def _has_int8_model(out): return (Path(out)/INT8_MODEL/CALIBRATION).is_file()
 def claim_vectors(
     out, # folder
 ):
-    "Raise unless a folder holds vectors, or nothing yet, and can be written to."
+    "Raise unless a folder holds vectors, or none yet, and takes files; leaves nothing."
     _arrow()                                 # before a day of work
     if is_uri(out):
         raise InputError(f"'{printable(out)}' is no folder: vectors go into one")
     _as_text(str(out))
-    if _has_parts(out) or _has_int8_model(out): check_writable(out)
-    else: claim_folder(out, 'part-*.parquet', 'a folder of vectors')
+    if not _has_parts(out) and not _has_int8_model(out):
+        claim_folder(out, 'part-*.parquet', 'a folder of vectors')
+    if os.path.isdir(out): check_writable(out)
 
 def _stored_rows(out, info):
     "{path: `Row`} of the files of a folder, which is made; of one model only."

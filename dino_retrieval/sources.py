@@ -937,7 +937,7 @@ def embed_source(
     source,          # of open_source, or what it takes
     tta=('hflip',),  # views beside the plain one, of TTA
     shards:int=None, # processes that share the work; None: torchrun's, or 1
-    shard:int=None,  # which of them this is, from 0; None: torchrun's; of one: 0
+    shard:int=None,  # which of them, from 0; None: torchrun's, or 0 if shards is 1
     **kwargs,        # of embed: batch_size, precision, progress
 )->dict:             # numbers of pictures embedded, left_out and kept
     "Embed this process's share of a source, without what the folder holds already."
