@@ -27,7 +27,6 @@ from .precision import (
 
 # %% ../nbs/01a_fast.ipynb #1dbbd878
 WRITTEN_OUT = 2048         # keys of attention in bf16 on a CPU, at most
-LANES = 32                 # bf16 numbers in a register of 512 bits
 
 def _linears(module): return [m for m in module.modules() if isinstance(m, nn.Linear)]
 
@@ -48,6 +47,9 @@ def _attend(q, k, v, heads, scale=None):
         y = _written_out(q if scale == 1 else q*scale, k, v)
     else: y = F.scaled_dot_product_attention(q, k, v, scale=scale)
     return y.transpose(1, 2).flatten(2)
+
+# %% ../nbs/01a_fast.ipynb #3fb6c0d8
+LANES = 32                 # bf16 numbers in a register of 512 bits
 
 def _padding(t):
     "Scores that fill a row of t up to whole registers; 0 where few are left over."
@@ -74,6 +76,13 @@ def _fold(scale, linear):
     "Multiply a layer scale into the layer before it."
     linear.weight.mul_(scale.lambda1[:, None])
     linear.bias.mul_(scale.lambda1)
+
+def _fused(q, k, v, heads):
+    "Weight and bias of three layers in one, with the scale of attention in q's part."
+    scale = (len(q.weight)/heads)**-.5
+    weight = torch.cat([q.weight*scale, k.weight, v.weight])
+    if q.bias is None: return weight, None
+    return weight, torch.cat([q.bias*scale, k.bias, v.bias])
 
 # %% ../nbs/01a_fast.ipynb #8a277b21
 class _Packed:
@@ -107,11 +116,9 @@ class _FrozenBlock:
         _fold(b.layer_scale1, out)
         _fold(b.layer_scale2, _linears(b.mlp)[-1])
         self.heads = heads
-        scale = (len(q.weight)/heads)**-.5                    # of attention
-        self.weight = torch.cat([q.weight*scale, k.weight, v.weight]).to(dtype)
-        self.bias = None
-        if q.bias is not None:
-            self.bias = torch.cat([q.bias*scale, k.bias, v.bias]).to(dtype)
+        weight, bias = _fused(q, k, v, heads)
+        self.weight = weight.to(dtype)
+        self.bias = None if bias is None else bias.to(dtype)
         self.norm1 = b.norm1.to(dtype)
         self.norm2 = b.norm2.to(dtype)
         self.out = out.to(dtype)

@@ -182,33 +182,36 @@ class Maker:
     def save(self, folder, new): self.model.save_pretrained(folder, new=new)
 
 # %% ../nbs/03_retrieve.ipynb #ddf387b6
-def _quantised_for(model, images, path, calibration):
-    "The model in int8, as the gallery at a path has it, or newly calibrated."
-    if calibration is not None or model.calibration is not None:
-        if model.calibration is None: return quantised(model, calibration)
-        if calibration is None: return model
-        raise InputError('calibration=: this model has one already: leave it out')
-    if path is not None and is_uri(path):
-        raise InputError(f"precision='int8': '{printable(path)}' keeps no model: give "
-                         'one that quantised made, and that you have saved')
-    there = {} if path is None else read_info(path) or {}
-    if there.get('model'):
-        kept = read_calibration(Path(path)/'model', model)
-        if kept is None and CALIBRATION in there['model']:
-            raise InputError(f"the gallery '{printable(path)}' has lost "
-                             f'model/{CALIBRATION}: restore it from a copy, or use '
-                             'another folder')
-        if kept is None:
-            raise InputError(f"the gallery '{printable(path)}' is not in int8: leave "
-                             "precision='int8' out, or use another folder")
-        return _with_calibration(model, kept)
-    return quantised(model, images)
-
 def _with_calibration(model, calibration):
     twin = copy.copy(model)
     twin.calibration = calibration
     return twin
 
+def _as_kept(model, path):
+    "The model in int8 as a gallery folder keeps it; None where there is no gallery yet."
+    info = read_info(path) or {}
+    if not info.get('model'): return None
+    kept = read_calibration(Path(path)/'model', model)
+    if kept is not None: return _with_calibration(model, kept)
+    if CALIBRATION in info['model']:
+        raise InputError(f"the gallery '{printable(path)}' has lost model/{CALIBRATION}: "
+                         'restore it from a copy, or use another folder')
+    raise InputError(f"the gallery '{printable(path)}' is not in int8: leave "
+                     "precision='int8' out, or use another folder")
+
+def _quantised_for(model, images, path, calibration):
+    "The model in int8, as the gallery at a path has it, or newly calibrated."
+    if calibration is not None:
+        if model.calibration is None: return quantised(model, calibration)
+        raise InputError('calibration=: this model has one already: leave it out')
+    if model.calibration is not None: return model
+    if path is not None and is_uri(path):
+        raise InputError(f"precision='int8': '{printable(path)}' keeps no model: give "
+                         'one that quantised made, and that you have saved')
+    kept = None if path is None else _as_kept(model, path)
+    return quantised(model, images) if kept is None else kept
+
+# %% ../nbs/03_retrieve.ipynb #9d41f2a6
 def _refuse_int8(model, path, way_out):
     "Raise `InputError` where a gallery folder holds a model's vectors in int8."
     if path is None or is_uri(path): return

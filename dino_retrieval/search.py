@@ -139,8 +139,7 @@ def _candidates(q, gallery, c, block, dtype):
     for first, g in _blocks(gallery, block):
         g = g.to(q.device, dtype)
         _check_unit(g, first, 'gallery vector')
-        products = _products(rough_q, g)
-        values, columns = _best(products, c, least=best[:, -1:])
+        values, columns = _best(_products(rough_q, g), c, least=best[:, -1:])
         all_values = torch.cat([best, values], dim=1)
         all_rows = torch.cat([at, columns + first], dim=1)
         best, order = all_values.topk(c)
