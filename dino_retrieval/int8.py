@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn
 from transformers.activations import GELUActivation
 
@@ -242,21 +243,23 @@ class _Int8Block:
         self.hidden = dict(step=step, zero=zero)
         self.fc2 = _Int8Linear(fc2.weight, fc2.bias, **self.hidden)
 
-    def __call__(self, x, cls_only=False):
-        "Tokens (b,t,d) float32 after the block; overwrites them."
-        b, t, d = x.shape
-        x = x.float()
-        normed = _normed(x, self.norm1).flatten(0, 1)
-        qkv = self.qkv(normed, self.dtype).view(b, t, 3*d)
-        q, k, v = qkv.chunk(3, -1)
-        if cls_only:
-            q = q[:, :1]
-            x = x[:, :1].contiguous()
-        mixed = _attend(q, k, v, self.heads, scale=1).float()
-        mixed += self.zero + .5
-        rows = self.out.add_to(x.flatten(0, 1), _to_bytes(mixed).flatten(0, 1))
-        hidden = self.fc1.gelu(_normed(rows, self.norm2), **self.hidden)
-        return self.fc2.add_to(rows, hidden).view(b, -1, d)
+# %% ../nbs/01g_int8.ipynb #f08a4b63
+@patch
+def __call__(self:_Int8Block, x, cls_only=False):
+    "Tokens (b,t,d) float32 after the block; overwrites them."
+    b, t, d = x.shape
+    x = x.float()
+    normed = _normed(x, self.norm1).flatten(0, 1)
+    qkv = self.qkv(normed, self.dtype).view(b, t, 3*d)
+    q, k, v = qkv.chunk(3, -1)
+    if cls_only:
+        q = q[:, :1]
+        x = x[:, :1].contiguous()
+    mixed = _attend(q, k, v, self.heads, scale=1).float()
+    mixed += self.zero + .5
+    rows = self.out.add_to(x.flatten(0, 1), _to_bytes(mixed).flatten(0, 1))
+    hidden = self.fc1.gelu(_normed(rows, self.norm2), **self.hidden)
+    return self.fc2.add_to(rows, hidden).view(b, -1, d)
 
 # %% ../nbs/01g_int8.ipynb #f874e145
 LEAST = 8            # pictures to calibrate on

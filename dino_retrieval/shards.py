@@ -453,7 +453,7 @@ def embed_to(
     images,            # ImageSet, or a list of paths
     tta=('hflip',),    # views beside the plain one, of TTA
     shards:int=None,   # processes that share the work; None: torchrun's, or 1
-    shard:int=None,    # which of them this is, from 0; None: torchrun's
+    shard:int=None,    # which of them, from 0; None: torchrun's, or 0 if shards is 1
     **kwargs,          # of embed: batch_size, precision, progress
 )->dict:               # numbers of pictures embedded, left_out and kept
     "Embed this process's share of the images that the folder does not hold yet."

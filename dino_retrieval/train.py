@@ -1043,10 +1043,9 @@ def fit(
     how = dict(out=out, resume=resume, overwrite=overwrite, cache=cache, workers=workers,
                max_bad=max_bad, save_every=save_every, report_to=report_to,
                progress=progress)
-    if budget is not None and not tune:
-        raise InputError(f'budget={budget}: it is for tune=True')
-    _drop_calibration(model)
     if tune: return _tune(model, train, valid, recipe, budget=budget, **how)
+    if budget is not None: raise InputError(f'budget={budget}: it is for tune=True')
+    _drop_calibration(model)
     return _fit(model, train, valid, recipe, loss=loss, **how)
 
 # %% ../nbs/02_train.ipynb #c671c331

@@ -28,11 +28,10 @@ from .guard import (
     FEW_CLASSES, LINE, CollapseError, between, gain, has_company, leave_one_out)
 from .losses import NormalizedSoftmax
 from .run import History, open_run
-from dino_retrieval.train import (
+from .train import (
     Recipe, Trainer, _plan, _check_chosen, _check_model, _check_parts, _check_same,
-    _check_train, _configuration, _delayed_interrupt, check_dims, check_settings,
-    read_parts,
-    scaled_lr)
+    _check_train, _configuration, _delayed_interrupt, _drop_calibration, check_dims,
+    check_settings, read_parts, scaled_lr)
 
 # %% ../nbs/02d_tune.ipynb #957e47f3
 SPACE = (                                     # the likeliest first
@@ -823,6 +822,7 @@ def tune(
     check_dims(base.dims, model.dim)
     # raises before anything is computed
     rungs(budget, _is_unseen(train, valid), number_of_folds(train, valid))
+    _drop_calibration(model)
     config = _configuration(base, model, cache=True, processes=1, budget=budget)
     paths = [*train.paths, *valid.paths]
     with open_run(out, resume, overwrite, inputs=paths) as (folder, saved):
